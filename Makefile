@@ -1,0 +1,58 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-embedded test-container test-fast check lint format clean
+
+PYTEST := .venv/bin/pytest -n 2
+PROVE := PYTHONPATH=py_tests .venv/bin/python -m support.prove
+EMBEDDED := TAXIMETER_TEST_DB=embedded
+CONTAINER := TAXIMETER_TEST_DB=container
+# These bring a server of their own, or need none: in a container they would prove nothing new.
+OWN_SERVER := stack integration unit
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: ## install everything the project needs, once
+	@scripts/setup.sh
+
+demo: setup ## play one session from sign-up to its end
+	@.venv/bin/taximeter demo
+
+test: setup ## every test, on an embedded server and in a container
+	@$(MAKE) --no-print-directory test-embedded
+	@if [ "$${TAXIMETER_TEST_DB:-}" = embedded ]; then \
+	  echo 'test: the container is left out, as TAXIMETER_TEST_DB=embedded asks'; \
+	else \
+	  $(MAKE) --no-print-directory test-container; \
+	fi
+
+test-embedded: setup
+	@$(EMBEDDED) $(PYTEST)
+	@$(EMBEDDED) $(PROVE)
+
+test-container: setup
+	@$(CONTAINER) $(PYTEST) $(OWN_SERVER:%=--ignore=py_tests/%)
+	@$(CONTAINER) $(PROVE)
+
+test-fast: setup ## the tests of one change, in under 90 seconds
+	@$(EMBEDDED) $(PYTEST) -m 'not slow'
+	@$(EMBEDDED) $(PROVE)
+
+check: lint test ## what CI runs
+
+lint: setup ## formatters, linters and the type checker; changes nothing
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/sqlfluff lint --processes 2 --disable-progress-bar supabase/migrations sql
+
+format: setup ## put Python into its form
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+clean: ## remove what setup and the tests made in this folder, and the stack's data
+	@! [ -x .venv/bin/taximeter ] || .venv/bin/taximeter down > /dev/null 2>&1 || true
+	@! [ -x .venv/bin/python ] || .venv/bin/python -m taximeter.stack.postgres --clean
+	rm -rf .venv node_modules .make .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
+	find src py_tests -name __pycache__ -prune -exec rm -rf {} +

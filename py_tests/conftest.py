@@ -1,0 +1,91 @@
+"""The fixtures every test shares: one server a run, one database a test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.database import Database, Run, Server
+
+FOLDER = "TAXIMETER_TEST_RUN"
+RUN = pytest.StashKey[Run]()
+ALLOWED_SKIPS = "TAXIMETER_TEST_ALLOWED_SKIPS"
+
+
+def is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The process that owns the run starts the server before workers ask for it."""
+    config = session.config
+    if is_worker(config) or config.option.collectonly:
+        return
+    run = Run.begin()
+    config.stash[RUN] = run
+    os.environ[FOLDER] = str(run.folder)
+    server = run.start_server()
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"database: {server.kind} at {server.host}:{server.port}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A skip that nobody has allowed fails the run (TEST-03)."""
+    if is_worker(session.config) or exitstatus not in {0, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    allowed = int(os.environ.get(ALLOWED_SKIPS, "0"))
+    skipped = len(reporter.stats.get("skipped", []))
+    if skipped > allowed:
+        reporter.write_line(f"{skipped} skipped, {allowed} allowed by {ALLOWED_SKIPS}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    run = config.stash.get(RUN, None)
+    if run is not None:
+        run.end()
+
+
+@pytest.fixture(scope="session")
+def server() -> Server:
+    return Server.read(Path(os.environ[FOLDER]))
+
+
+@pytest.fixture
+def db(server: Server) -> Iterator[Database]:
+    """A migrated database of the test's own, without pg_cron."""
+    database = server.clone(server.template())
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def exposed_db(server: Server) -> Iterator[Database]:
+    """Like `db`, made under the platform's old default privileges, which expose new objects."""
+    database = server.clone(server.template(exposed=True))
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def platform_db(server: Server) -> Iterator[Database]:
+    """A database with the platform and nothing of ours."""
+    database = server.clone(server.platform_template())
+    yield database
+    database.drop()
+
+
+@pytest.fixture
+def cron_db(server: Server) -> Iterator[Database]:
+    """The server's `postgres` database, where pg_cron runs: one test at a time, which tidies up."""
+    database = Database(server, server.migrated_postgres())
+    with server.lock("cron"):
+        yield database
+        database.close()

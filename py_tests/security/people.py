@@ -1,0 +1,157 @@
+"""The world the matrix is run on: who is in it, and what a stranger must never learn of it.
+
+Rooms: one live session (customer, mechanic), one queued session of another customer, one ended
+session of a mechanic who has been suspended since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from support.world import World
+
+INTAKE_SECRET = "grinding noise of the red van"
+QUEUED_INTAKE = "blue scooter stalls"
+
+
+@dataclass(frozen=True)
+class Persona:
+    """A database role with the claims of one caller."""
+
+    name: str
+    role: str
+    user: UUID | None = None
+    is_admin: bool = False
+
+    @property
+    def claims(self) -> dict[str, str]:
+        claims = {"role": self.role}
+        if self.user is not None:
+            claims["sub"] = str(self.user)
+        return claims
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Everybody, and the ids of what they do."""
+
+    personas: Mapping[str, Persona]
+    live_session: UUID
+    live_assignment: UUID
+    queued_session: UUID
+    queued_assignment: UUID
+    past_session: UUID
+    secrets: frozenset[str]
+
+    def __getitem__(self, name: str) -> Persona:
+        return self.personas[name]
+
+
+PERSONAS = (
+    "anon",
+    "nobody",
+    "customer",
+    "other_customer",
+    "mechanic",
+    "other_mechanic",
+    "former_mechanic",
+    "suspended_mechanic",
+    "admin",
+    "service_role",
+)
+STRANGERS = ("other_customer", "other_mechanic", "former_mechanic", "suspended_mechanic")
+
+
+def build(world: World) -> Cast:
+    customer, other, past_customer = (world.customer(f"Person {n}") for n in "ABC")
+    mechanic, other_mechanic, former, suspended = (
+        world.mechanic(name=f"Mechanic {n}") for n in "DEFG"
+    )
+    admin = world.admin()
+
+    def create(who: UUID, intake: str) -> tuple[UUID, UUID]:
+        made = world.one(who, "create_session", p_plan="chat10", p_intake={"car": intake})
+        return made["id"], world.assignment(made["id"])
+
+    live, live_assignment = create(customer, INTAKE_SECRET)
+    world.call(mechanic, "accept_assignment", p_assignment_id=live_assignment)
+    world.call(customer, "join_session", p_session_id=live)
+    world.call(mechanic, "join_session", p_session_id=live)
+
+    past, past_assignment = create(past_customer, "green bus")
+    world.call(suspended, "accept_assignment", p_assignment_id=past_assignment)
+    world.call(past_customer, "join_session", p_session_id=past)
+    world.call(suspended, "join_session", p_session_id=past)
+    world.call(past_customer, "end_session_with_semantics", p_session_id=past)
+    world.call(
+        "system", "set_mechanic_status", p_mechanic_id=suspended, p_status="suspended"
+    )
+
+    queued, queued_assignment = create(other, QUEUED_INTAKE)
+    world.execute(
+        "insert into public.session_participants"
+        " (session_id, user_id, role, first_joined_at, last_seen_at, left_at, is_connected,"
+        " closed_at)"
+        " select %s, %s, 'mechanic', c.now, c.now, c.now, false, c.now"
+        " from (select private.clock() as now) c",
+        live,
+        former,
+    )
+    # Nothing inactive is shipped, and a rule about active rows needs an inactive one to show.
+    world.call(
+        "system", "set_plan", p_slug="withdrawn", p_type="chat", p_title="Withdrawn",
+        p_duration_minutes=5, p_price_cents=100, p_currency="usd",
+        p_is_free_eligible=False, p_is_active=False,
+    )
+    world.call(
+        "system", "set_extension_option", p_minutes=7, p_price_cents=100,
+        p_currency="usd", p_is_active=False,
+    )
+
+    people = [
+        Persona("anon", "anon"),
+        Persona("nobody", "authenticated"),
+        Persona("customer", "authenticated", customer),
+        Persona("other_customer", "authenticated", other),
+        Persona("mechanic", "authenticated", mechanic),
+        Persona("other_mechanic", "authenticated", other_mechanic),
+        Persona("former_mechanic", "authenticated", former),
+        Persona("suspended_mechanic", "authenticated", suspended),
+        Persona("admin", "authenticated", admin, is_admin=True),
+        Persona("service_role", "service_role"),
+    ]
+    secrets = {customer, mechanic, live, live_assignment, INTAKE_SECRET, "Person A", "Mechanic D"}
+    return Cast(
+        personas={person.name: person for person in people},
+        live_session=live,
+        live_assignment=live_assignment,
+        queued_session=queued,
+        queued_assignment=queued_assignment,
+        past_session=past,
+        secrets=frozenset(str(secret) for secret in secrets),
+    )
+
+
+@contextmanager
+def acting_as(connection: psycopg.Connection[DictRow], persona: Persona) -> Iterator[None]:
+    """What follows runs as a client's request does, and is undone.
+
+    The connection belongs to the superuser, so that one transaction can act as somebody and then
+    look, as the owner, at what that did. `session_user` is `authenticator`, as it is for clients.
+    """
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local session authorization authenticator")
+        connection.execute(sql.SQL("set local role {}").format(sql.Identifier(persona.role)))
+        connection.execute(
+            "select set_config('request.jwt.claims', %s::jsonb::text, true)",
+            (Jsonb(persona.claims),),
+        )
+        yield

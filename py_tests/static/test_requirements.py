@@ -1,0 +1,50 @@
+"""Every requirement of what is built is named by a test that proves it, and test files are laid out alike."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from taximeter.stack.postgres import CHECKOUT
+
+REQUIREMENTS = (
+    *(f"MOD-0{number}" for number in range(1, 10)),
+    *(f"LIFE-0{number}" for number in (1, 2, 3, 4, 6, 7)),
+    *(f"QUE-0{number}" for number in (1, 3, 6)),
+    *(f"PRE-0{number}" for number in (1, 2)),
+    *(f"TIME-0{number}" for number in (1, 5, 7)),
+    *(f"END-0{number}" for number in (1, 2, 3, 5)),
+    *(f"SEC-0{number}" for number in range(1, 6)),
+    *(f"STACK-0{number}" for number in (1, 2, 3, 5)),
+    *(f"TEST-0{number}" for number in (1, 2, 3)),
+    "ERR-01",
+    "CLI-01",
+)
+
+TESTS = [
+    path
+    for path in [*CHECKOUT.glob("py_tests/**/*.py"), *CHECKOUT.glob("sql/tests/**/*.sql")]
+    if path != Path(__file__)
+]
+PGTAP = sorted(
+    path for path in CHECKOUT.glob("sql/tests/**/*.sql") if path.parent.name != "helpers"
+)
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS)
+def test_requirement_is_named_by_a_test(requirement: str) -> None:
+    """TEST-03: a requirement nobody tests shows here."""
+    pattern = re.compile(rf"\b{requirement}\b")
+    assert any(pattern.search(path.read_text()) for path in TESTS)
+
+
+def test_behaviours_have_files() -> None:
+    """TEST-01: sql/tests/<topic>/<behaviour_in_words>.sql, each undone when it ends."""
+    assert PGTAP
+    for path in PGTAP:
+        assert re.fullmatch(r"sql/tests/[a-z_]+/[a-z0-9_]+\.sql", str(path.relative_to(CHECKOUT)))
+        text = path.read_text().lower()
+        assert re.search(r"^begin;", text, re.M), path
+        assert re.search(r"^rollback;\s*\Z", text, re.M), path

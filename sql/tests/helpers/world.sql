@@ -1,0 +1,292 @@
+-- The people, sessions and clock that the tests in the neighbouring folders play with. Run this file first:
+-- it is the only one that commits, and it leaves behind the schema `tests`. People are named by a word
+-- ('customer', 'mechanic'); tests.id(word) is that person's uuid, so that no test has to carry values along.
+begin;
+
+select plan(1);
+
+drop schema if exists tests cascade;
+
+create schema tests;
+
+grant usage on schema tests to public;
+
+create function tests.id(p_word text) returns uuid
+language sql immutable
+as $$ select md5('taximeter test ' || p_word)::uuid $$;
+
+create function tests.be_system() returns void
+language plpgsql
+as $$
+begin
+  perform set_config('role', 'none', true);
+  perform set_config('request.jwt.claims', '', true);
+end
+$$;
+
+create function tests.act_as(p_word text) returns void
+language plpgsql
+as $$
+begin
+  perform set_config(
+    'request.jwt.claims', json_build_object('sub', tests.id(p_word), 'role', 'authenticated')::text, true
+  );
+  perform set_config('role', 'authenticated', true);
+end
+$$;
+
+create function tests.act_as_role(p_role text) returns void
+language plpgsql
+as $$
+begin
+  perform set_config('request.jwt.claims', json_build_object('role', p_role)::text, true);
+  perform set_config('role', p_role, true);
+end
+$$;
+
+-- What a statement ends in when that person sends it: 'ok', or the error's state and message.
+create function tests.outcome(p_word text, p_statement text) returns text
+language plpgsql
+as $$
+begin
+  if p_word = 'system' then
+    perform tests.be_system();
+  elsif p_word in ('anon', 'service_role', 'authenticated') then
+    perform tests.act_as_role(p_word);
+  else
+    perform tests.act_as(p_word);
+  end if;
+  begin
+    execute p_statement;
+  exception when others then
+    perform tests.be_system();
+    return sqlstate || ' ' || sqlerrm;
+  end;
+  perform tests.be_system();
+  return 'ok';
+end
+$$;
+
+-- A step on the way, which must succeed. (A bare tests.outcome would print an `ok` of its own.)
+create function tests.do_as(p_word text, p_statement text) returns void
+language plpgsql
+as $$
+declare
+  v_outcome text := tests.outcome(p_word, p_statement);
+begin
+  if v_outcome <> 'ok' then
+    raise exception '% could not do "%": %', p_word, p_statement, v_outcome;
+  end if;
+end
+$$;
+
+-- Stops the clock for this transaction; tests.clock_at and tests.advance move it.
+create function tests.stop_clock(p_at timestamptz default '2030-01-01 12:00:00+00') returns void
+language plpgsql
+as $$
+begin
+  perform set_config('tests.now', p_at::text, true);
+  create or replace function private.clock() returns timestamptz
+  language sql volatile set search_path = ''
+  as 'select current_setting(''tests.now'')::timestamptz';
+end
+$$;
+
+create function tests.clock_at(p_at timestamptz) returns void
+language plpgsql
+as $$
+begin
+  perform set_config('tests.now', p_at::text, true);
+end
+$$;
+
+create function tests.now() returns timestamptz
+language sql volatile
+as $$ select current_setting('tests.now')::timestamptz $$;
+
+create function tests.advance(p_seconds numeric) returns void
+language plpgsql
+as $$
+begin
+  perform set_config('tests.now', (tests.now() + make_interval(secs => p_seconds))::text, true);
+end
+$$;
+
+create function tests.person(p_word text) returns uuid
+language plpgsql
+as $$
+begin
+  insert into auth.users (id, aud, role, email, raw_user_meta_data)
+  values (tests.id(p_word), 'authenticated', 'authenticated', p_word || '@example.test', '{}');
+  return tests.id(p_word);
+end
+$$;
+
+create function tests.mechanic(p_word text, p_approved boolean default true) returns uuid
+language plpgsql
+as $$
+begin
+  perform tests.person(p_word);
+  perform tests.act_as(p_word);
+  perform public.apply_as_mechanic(p_specialties => array['brakes']);
+  perform tests.be_system();
+  if p_approved then
+    perform public.set_mechanic_status(p_mechanic_id => tests.id(p_word), p_status => 'approved');
+  end if;
+  return tests.id(p_word);
+end
+$$;
+
+create function tests.admin(p_word text) returns uuid
+language plpgsql
+as $$
+begin
+  perform tests.person(p_word);
+  perform public.set_user_role(p_user_id => tests.id(p_word), p_role => 'admin');
+  return tests.id(p_word);
+end
+$$;
+
+-- The customer's newest session, whoever asks.
+create function tests.session_of(p_word text) returns uuid
+language sql stable security definer
+as $$
+  select id from public.sessions where customer_user_id = tests.id(p_word) order by created_at desc, id limit 1
+$$;
+
+create function tests.assignment_of(p_word text) returns uuid
+language sql stable security definer
+as $$
+  select id from public.session_assignments
+  where session_id = tests.session_of(p_word) order by created_at desc, id limit 1
+$$;
+
+create function tests.row_of(p_word text) returns public.sessions
+language sql stable security definer
+as $$ select s from public.sessions as s where s.id = tests.session_of(p_word) $$;
+
+create function tests.events_of(p_word text) returns text[]
+language sql stable security definer
+as $$
+  select array_agg(type::text order by id) from public.session_events where session_id = tests.session_of(p_word)
+$$;
+
+create function tests.queue(p_customer text, p_plan text default 'chat10') returns uuid
+language plpgsql
+as $$
+declare
+  v_session uuid;
+begin
+  perform tests.act_as(p_customer);
+  select id into v_session from public.create_session(p_plan => p_plan);
+  perform tests.be_system();
+  return v_session;
+end
+$$;
+
+create function tests.accept(p_mechanic text, p_customer text) returns void
+language plpgsql
+as $$
+begin
+  perform tests.act_as(p_mechanic);
+  perform public.accept_assignment(p_assignment_id => tests.assignment_of(p_customer));
+  perform tests.be_system();
+end
+$$;
+
+create function tests.join(p_word text, p_customer text) returns void
+language plpgsql
+as $$
+begin
+  perform tests.act_as(p_word);
+  perform public.join_session(p_session_id => tests.session_of(p_customer));
+  perform tests.be_system();
+end
+$$;
+
+create function tests.leave(p_word text, p_customer text) returns void
+language plpgsql
+as $$
+begin
+  perform tests.act_as(p_word);
+  perform public.leave_session(p_session_id => tests.session_of(p_customer));
+  perform tests.be_system();
+end
+$$;
+
+create function tests.heartbeat(p_word text, p_customer text) returns void
+language plpgsql
+as $$
+begin
+  perform tests.act_as(p_word);
+  perform public.heartbeat_session(p_session_id => tests.session_of(p_customer));
+  perform tests.be_system();
+end
+$$;
+
+-- Both sides beat every 30 seconds for so long, as two connected clients do.
+create function tests.together_for(p_mechanic text, p_customer text, p_seconds integer) returns void
+language plpgsql
+as $$
+declare
+  v_left integer := p_seconds;
+begin
+  while v_left > 0 loop
+    perform tests.advance(least(v_left, 30));
+    v_left := v_left - 30;
+    if v_left > 0 then
+      perform tests.heartbeat(p_mechanic, p_customer);
+      perform tests.heartbeat(p_customer, p_customer);
+    end if;
+  end loop;
+end
+$$;
+
+create function tests.waiting(p_customer text, p_mechanic text, p_plan text default 'chat10') returns void
+language plpgsql
+as $$
+begin
+  perform tests.person(p_customer);
+  perform tests.mechanic(p_mechanic);
+  perform tests.queue(p_customer, p_plan);
+  perform tests.accept(p_mechanic, p_customer);
+end
+$$;
+
+create function tests.live(p_customer text, p_mechanic text, p_plan text default 'chat10') returns void
+language plpgsql
+as $$
+begin
+  perform tests.waiting(p_customer, p_mechanic, p_plan);
+  perform tests.join(p_customer, p_customer);
+  perform tests.join(p_mechanic, p_customer);
+end
+$$;
+
+create function tests.finish_session(p_word text, p_customer text, p_reason text default null)
+returns public.session_end_result
+language plpgsql
+as $$
+declare
+  v_result public.session_end_result;
+begin
+  if p_word = 'system' then
+    perform tests.be_system();
+  elsif p_word = 'service_role' then
+    perform tests.act_as_role(p_word);
+  else
+    perform tests.act_as(p_word);
+  end if;
+  select * into v_result from public.end_session_with_semantics(
+    p_session_id => tests.session_of(p_customer), p_reason => p_reason
+  );
+  perform tests.be_system();
+  return v_result;
+end
+$$;
+
+select has_schema('tests', 'the helpers are in place');
+
+select * from finish();
+
+commit;
