@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-embedded test-container test-fast check lint format clean
+.PHONY: help setup demo test test-embedded test-container test-fast check lint format docs clean
 
 PYTEST := .venv/bin/pytest -n 2
 PROVE := PYTHONPATH=py_tests .venv/bin/python -m support.prove
@@ -51,8 +51,11 @@ format: setup ## put Python into its form
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
+docs: setup ## write docs/api.md anew from the comments in the database
+	@TAXIMETER_WRITE_DOCS=1 $(EMBEDDED) .venv/bin/pytest -q py_tests/static/test_api_docs.py
+
 clean: ## remove what setup and the tests made in this folder, and the stack's data
 	@! [ -x .venv/bin/taximeter ] || .venv/bin/taximeter down > /dev/null 2>&1 || true
-	@! [ -x .venv/bin/python ] || .venv/bin/python -m taximeter.stack.postgres --clean
+	@! [ -x .venv/bin/python ] || .venv/bin/python -c 'from taximeter.stack.postgres import remove_everything; remove_everything()'
 	rm -rf .venv node_modules .make .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
 	find src py_tests -name __pycache__ -prune -exec rm -rf {} +

@@ -139,6 +139,8 @@ down() {
     sleep 0.25
   done
   ! kill -0 "$pid" 2> /dev/null || fail "dockerd ($pid) does not end"
+  # dockerd leaves these two behind.
+  umount "$home/exec/netns/default" 2> /dev/null || true
   if [ -e "$home/made-docker0" ]; then
     ip link delete docker0 2> /dev/null || true
     rm -f "$home/made-docker0"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from uuid import UUID
 
-import psycopg
-
 from support.world import Row, World, call_on, expect, meanwhile, race
 
 
@@ -165,7 +163,7 @@ def test_deletion_goes_on_when_the_session_stays_locked(world: World) -> None:
     made = world.live_session()
     holder = world.db.connect("postgres", autocommit=False)
     holder.execute("select 1 from public.sessions where id = %s for update", (made.id,))
-    auth: psycopg.Connection = world.db.connect("supabase_auth_admin")
+    auth = world.db.connect("supabase_auth_admin")
     try:
         auth.execute("delete from auth.users where id = %s", (made.customer,))
     finally:

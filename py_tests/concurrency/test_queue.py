@@ -34,7 +34,7 @@ def test_thirty_two_mechanics_accept_one_assignment_and_one_wins(world: World) -
 
 
 def test_one_mechanic_accepting_two_assignments_at_once_is_busy_for_one(world: World) -> None:
-    """QUE-03: max_active_sessions_per_mechanic holds under parallel accepts of different sessions."""
+    """QUE-03: max_active_sessions_per_mechanic holds under parallel accepts of two sessions."""
     mechanic = world.mechanic()
     assignments = [world.queued_session()[1] for _ in range(2)]
 
@@ -119,7 +119,7 @@ def test_repeated_accepts_of_the_winner_in_parallel_are_one_accept(world: World)
 
 
 def test_accept_against_an_end_by_the_customer(world: World) -> None:
-    """QUE-03, END-05: an accept that waits for the customer's cancellation finds the session over."""
+    """QUE-03, END-05: an accept that waits for a cancellation finds the session over."""
     customer = world.customer()
     session, assignment = world.queued_session(customer)
     ender = world.connect(customer, autocommit=False)

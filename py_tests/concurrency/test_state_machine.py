@@ -175,8 +175,8 @@ def test_without_its_trigger_the_state_machine_is_open(world: World) -> None:
     assert world.execute(illegal, session) == 1
 
 
-def test_without_the_mechanics_lock_both_accepts_would_win(world: World) -> None:
-    """QUE-03, TEST-03: the second accept waits on the mechanic's row, not on a session."""
+def test_parallel_accepts_of_one_mechanic_meet_at_his_row(world: World) -> None:
+    """QUE-03: the second accept waits on the mechanic's row, not on a session."""
     mechanic = world.mechanic()
     first = world.connect(mechanic, autocommit=False)
     second = world.connect(mechanic)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support.served import Served, served_clone
 
 if TYPE_CHECKING:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from supabase import PostgrestAPIError
+
 from support.served import anonymous, refusal
 
 if TYPE_CHECKING:
     from support.served import Refusal, Served
-
     from taximeter.people import Person
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A customer with a waiting session, its mechanic, and somebody who has nothing to do with it."""
+    """A customer with a waiting session, its mechanic, and somebody not concerned."""
 
     customer: Person
     mechanic: Person
@@ -222,13 +222,13 @@ def test_a_token_without_a_user_is_not_authenticated(served: Served) -> None:
 def test_a_client_cannot_write_a_table(people: Cast, verb: str) -> None:
     """SEC-01, MOD-01: not even their own row"""
     table = people.customer.client.table("sessions")
+    writes = {
+        "insert": table.insert({"customer_user_id": people.customer.user_id}),
+        "update": table.update({"status": "completed"}).eq("id", people.session_id),
+        "delete": table.delete().eq("id", people.session_id),
+    }
     with pytest.raises(PostgrestAPIError) as caught:
-        if verb == "insert":
-            table.insert({"customer_user_id": people.customer.user_id}).execute()
-        elif verb == "update":
-            table.update({"status": "completed"}).eq("id", people.session_id).execute()
-        else:
-            table.delete().eq("id", people.session_id).execute()
+        writes[verb].execute()
     assert caught.value.code == "42501"
 
 

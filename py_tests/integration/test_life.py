@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support.served import anonymous, refusal
 
 if TYPE_CHECKING:

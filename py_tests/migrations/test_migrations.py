@@ -65,7 +65,7 @@ def test_an_empty_database_takes_them_all_and_a_second_push_changes_nothing(
 
 
 def test_without_pg_cron_they_apply_and_say_so(platform_db: Database) -> None:
-    """TIME-07, TEST-02: where pg_cron is absent nothing fails, and a notice tells what is missing."""
+    """TIME-07, TEST-02: where pg_cron is absent nothing fails, and a notice says so."""
     notices: list[str] = []
     with psycopg.connect(platform_db.url) as connection:
         connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
@@ -80,7 +80,7 @@ def test_without_pg_cron_they_apply_and_say_so(platform_db: Database) -> None:
 
 
 def test_the_hourly_job_is_scheduled_once_where_pg_cron_is(cron_db: Database) -> None:
-    """TIME-07, TIME-05: the job for orphans is there by name, for postgres, after two pushes too."""
+    """TIME-07, TIME-05: the job for orphans is there by name, for postgres, and stays one."""
     connection = cron_db.connect()
     query = b"select jobname, schedule, username, active from cron.job order by jobname"
     jobs = connection.execute(query).fetchall()
@@ -93,7 +93,7 @@ def test_the_hourly_job_is_scheduled_once_where_pg_cron_is(cron_db: Database) ->
 
 
 def test_only_public_and_private_get_anything(server: Server, platform_db: Database) -> None:
-    """MOD-01: every object lies in public or private, but for triggers and policies on the platform."""
+    """MOD-01: every object lies in public or private, but for triggers and policies."""
     before = catalog(platform_db)
     migrated = server.clone(server.template())
     try:
@@ -106,7 +106,9 @@ def test_only_public_and_private_get_anything(server: Server, platform_db: Datab
         if item[1] not in OURS | {"supabase_migrations"} and item[0] not in {"trigger", "policy"}
     }
     assert strangers == set()
-    outside = {(i[1], i[2].split(".")[0]) for i in added if i[1] not in OURS | {"supabase_migrations"}}
+    outside = {
+        (i[1], i[2].split(".")[0]) for i in added if i[1] not in OURS | {"supabase_migrations"}
+    }
     allowed = {("auth", "users"), ("storage", "objects"), ("realtime", "messages")}
     assert outside <= allowed
 
@@ -133,7 +135,7 @@ def test_no_schema_but_private_is_made(db: Database) -> None:
 
 @pytest.mark.parametrize("path", migration_files(), ids=lambda path: path.name)
 def test_a_file_is_named_and_written_as_the_cli_wants(path: Path) -> None:
-    """MOD-01: a version and a capability in the name; nothing the CLI's one transaction cannot do."""
+    """MOD-01: a version and a capability in the name; nothing one transaction cannot do."""
     assert re.fullmatch(r"\d{14}_[a-z][a-z_]*\.sql", path.name)
     text = re.sub(r"--[^\n]*", "", path.read_text())
     for forbidden in (r"^\s*(begin|commit|rollback)\s*;", r"^\\", r"create\s+index\s+concurrently"):

@@ -1,4 +1,4 @@
-"""The stages the matrix is run on: one migrated under today's default privileges, one under the old."""
+"""The stages of the matrix: migrated under today's default privileges, and under the old ones."""
 
 from __future__ import annotations
 

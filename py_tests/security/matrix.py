@@ -7,7 +7,7 @@ product and a sentence of a sabotaged copy.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import LiteralString, TypeAlias
 from uuid import UUID
 
@@ -129,7 +129,7 @@ def table_rights(connection: Connection, decisions: Decisions) -> list[str]:
 
 
 def stray_rights(connection: Connection, decisions: Decisions) -> list[str]:
-    """Rights of anybody but the owner and the roles of the API, on columns, and with grant option."""
+    """Rights of others than the owner and the roles of the API, on columns, with grant option."""
     rows = connection.execute(
         """
         with held as (
@@ -150,11 +150,14 @@ def stray_rights(connection: Connection, decisions: Decisions) -> list[str]:
           cross join aclexplode(t.attacl) a
         )
         select h.nspname || '.' || h.name as name, h.privilege_type as verb,
-          coalesce(r.rolname, 'public') as grantee, h.is_grantable, position('.' in h.name) > 0 as is_column
+          coalesce(r.rolname, 'public') as grantee
         from held h
         left join pg_catalog.pg_roles r on r.oid = h.grantee
         where h.nspname = any (%s) and h.grantee <> h.owner
-          and (h.is_grantable or position('.' in h.name) > 0 or coalesce(r.rolname, 'public') <> all (%s))
+          and (
+            h.is_grantable or position('.' in h.name) > 0
+            or coalesce(r.rolname, 'public') <> all (%s)
+          )
         """,
         (list(SCHEMAS), list(API_ROLES)),
     ).fetchall()
@@ -215,7 +218,9 @@ def rows_seen(connection: Connection, decisions: Decisions, persona: Persona) ->
         if seen == expected:
             continue
         if seen is None or expected is None:
-            findings.append(f"{persona.name} reading {name}: {_count(seen)}, not {_count(expected)}")
+            findings.append(
+                f"{persona.name} reading {name}: {_count(seen)}, not {_count(expected)}"
+            )
             continue
         findings.extend(f"{persona.name} reads of {name}: {row}" for row in sorted(seen - expected))
         findings.extend(
@@ -234,7 +239,8 @@ def writes_that_pass(connection: Connection, persona: Persona) -> list[str]:
     for table in tables(connection):
         column = connection.execute(
             "select quote_ident(attname) as name from pg_catalog.pg_attribute"
-            " where attrelid = %s and attnum > 0 and not attisdropped and attgenerated = '' and attidentity = ''"
+            " where attrelid = %s and attnum > 0 and not attisdropped"
+            " and attgenerated = '' and attidentity = ''"
             " order by attnum limit 1",
             (table["oid"],),
         ).fetchone()
@@ -251,18 +257,16 @@ def writes_that_pass(connection: Connection, persona: Persona) -> list[str]:
             "ALTER": f"alter table {name} disable row level security",
         }
         for verb, attempt in attempts.items():
-            answer = _attempt(connection, persona, lambda a=attempt: connection.execute(a.encode()))
+            answer = _attempt(connection, persona, attempt)
             if answer != _PERMISSION_DENIED:
                 findings.append(f"{persona.name}: {verb} on {name} gave {answer}")
     return findings
 
 
-def _attempt(
-    connection: Connection, persona: Persona, act: Callable[[], object]
-) -> str:
+def _attempt(connection: Connection, persona: Persona, statement: str) -> str:
     try:
         with acting_as(connection, persona):
-            act()
+            connection.execute(statement.encode())
     except psycopg.Error as error:
         return error.sqlstate or "no sqlstate"
     return "success"
@@ -292,7 +296,7 @@ def refusals_by_right(
         if decision.arguments is None or persona.role in decision.callers:
             continue
         call = f"select {signature.partition('(')[0]}({_arguments(decision.arguments, cast)})"
-        answer = _attempt(connection, persona, lambda c=call: connection.execute(c.encode()))
+        answer = _attempt(connection, persona, call)
         if answer != _PERMISSION_DENIED:
             findings.append(f"{persona.name}: {call} gave {answer}")
     return findings
@@ -319,7 +323,8 @@ def _call(
     try:
         with acting_as(connection, persona):
             answer = connection.execute(
-                f"select coalesce(jsonb_agg(to_jsonb(r)), '[]')::text as answer from {call} r".encode()
+                f"select coalesce(jsonb_agg(to_jsonb(r)), '[]')::text as answer"
+                f" from {call} r".encode()
             ).fetchone()
             assert answer is not None
             connection.execute("reset role")

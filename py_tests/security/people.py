@@ -91,9 +91,7 @@ def build(world: World) -> Cast:
     world.call(past_customer, "join_session", p_session_id=past)
     world.call(suspended, "join_session", p_session_id=past)
     world.call(past_customer, "end_session_with_semantics", p_session_id=past)
-    world.call(
-        "system", "set_mechanic_status", p_mechanic_id=suspended, p_status="suspended"
-    )
+    world.call("system", "set_mechanic_status", p_mechanic_id=suspended, p_status="suspended")
 
     queued, queued_assignment = create(other, QUEUED_INTAKE)
     world.execute(
@@ -107,13 +105,24 @@ def build(world: World) -> Cast:
     )
     # Nothing inactive is shipped, and a rule about active rows needs an inactive one to show.
     world.call(
-        "system", "set_plan", p_slug="withdrawn", p_type="chat", p_title="Withdrawn",
-        p_duration_minutes=5, p_price_cents=100, p_currency="usd",
-        p_is_free_eligible=False, p_is_active=False,
+        "system",
+        "set_plan",
+        p_slug="withdrawn",
+        p_type="chat",
+        p_title="Withdrawn",
+        p_duration_minutes=5,
+        p_price_cents=100,
+        p_currency="usd",
+        p_is_free_eligible=False,
+        p_is_active=False,
     )
     world.call(
-        "system", "set_extension_option", p_minutes=7, p_price_cents=100,
-        p_currency="usd", p_is_active=False,
+        "system",
+        "set_extension_option",
+        p_minutes=7,
+        p_price_cents=100,
+        p_currency="usd",
+        p_is_active=False,
     )
 
     people = [

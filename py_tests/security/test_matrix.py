@@ -20,7 +20,7 @@ def test_every_object_has_a_decision(stage: Stage, decisions: Decisions) -> None
 
 
 def test_rights_are_the_decided_ones(stage: Stage, decisions: Decisions) -> None:
-    """SEC-01, SEC-02: grants on schemas, tables, sequences, columns and functions, and no others."""
+    """SEC-01, SEC-02: grants on schemas, tables, sequences, columns, functions; no others."""
     found = [
         *matrix.schema_rights(stage.connection, decisions),
         *matrix.table_rights(stage.connection, decisions),
@@ -58,7 +58,7 @@ def test_a_token_without_a_user_is_nobody(stage: Stage, decisions: Decisions) ->
 def test_a_stranger_learns_and_changes_nothing(
     stage: Stage, decisions: Decisions, name: str
 ) -> None:
-    """SEC-02: a foreign session is session_not_found, and no call tells or touches what is another's."""
+    """SEC-02: a foreign session is not found; no call tells or touches what is another's."""
     assert matrix.calls_by_strangers(stage.connection, decisions, stage.cast, name) == []
 
 
@@ -106,15 +106,14 @@ def test_a_claim_makes_nobody_an_admin(stage: Stage) -> None:
 def test_a_new_table_without_a_decision_is_found(sabotaged: Stage, decisions: Decisions) -> None:
     """SEC-01, TEST-03: a new table fails until somebody decides about it."""
     sabotaged.connection.execute("create table public.surprise (id integer)")
-    assert "public.surprise has no decision" in matrix.undecided(
-        sabotaged.connection, decisions
-    )
+    assert "public.surprise has no decision" in matrix.undecided(sabotaged.connection, decisions)
 
 
 def test_a_new_function_is_found(sabotaged: Stage, decisions: Decisions) -> None:
     """SEC-01, TEST-03: so does a new function, and an overload of an old one."""
     sabotaged.connection.execute(
-        "create function public.join_session(p_code text) returns integer language sql as 'select 1'"
+        "create function public.join_session(p_code text) returns integer"
+        " language sql as 'select 1'"
     )
     assert "public.join_session(text) has no decision" in matrix.undecided(
         sabotaged.connection, decisions

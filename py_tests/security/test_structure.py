@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import LiteralString
+from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 import pytest
 from psycopg.rows import DictRow
 
 from security import matrix
-from support.database import Database
 from taximeter.stack.postgres import CHECKOUT
+
+if TYPE_CHECKING:
+    from security.conftest import Stages
 
 Catalog = psycopg.Connection[DictRow]
 
 DOCUMENT = CHECKOUT / "docs" / "security.md"
 
 FUNCTIONS: LiteralString = """
-select n.nspname as schema, p.proname as name, p.prosecdef as is_definer, p.provolatile::text as volatility,
+select n.nspname as schema, p.proname as name, p.prosecdef as is_definer,
+  p.provolatile::text as volatility,
   coalesce(p.proconfig, '{}') as settings, obj_description(p.oid, 'pg_proc') as comment,
   pg_get_functiondef(p.oid) as source, l.lanname as language,
   format('%s.%s(%s)', n.nspname, p.proname, (
@@ -34,7 +36,7 @@ where n.nspname in ('public', 'private')
     select from pg_catalog.pg_depend d
     where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
   )
-order by 9
+order by signature
 """
 
 POLICIES: LiteralString = """
@@ -49,10 +51,8 @@ where n.nspname in ('public', 'private')
 
 
 @pytest.fixture
-def catalog(db: Database) -> Iterator[Catalog]:
-    with db.connect("supabase_admin") as connection:
-        connection.execute("set search_path = ''")
-        yield connection
+def catalog(stages: Stages) -> Catalog:
+    return stages.get(exposed=False).connection
 
 
 def _names(catalog: Catalog, query: LiteralString) -> list[str]:
@@ -69,7 +69,9 @@ def test_row_level_security_is_on_everywhere(catalog: Catalog) -> None:
             select format('%I.%I', n.nspname, c.relname) as name
             from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-            where n.nspname in ('public', 'private') and c.relkind in ('r', 'p') and not c.relrowsecurity
+            where n.nspname in ('public', 'private')
+              and c.relkind in ('r', 'p')
+              and not c.relrowsecurity
             """,
         )
         == []
@@ -86,8 +88,12 @@ def test_views_run_as_their_reader(catalog: Catalog) -> None:
             from pg_catalog.pg_class c
             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
             where n.nspname in ('public', 'private')
-              and (c.relkind in ('m', 'f')
-                or c.relkind = 'v' and not coalesce(c.reloptions, '{}') && '{security_invoker=true,security_invoker=on}')
+              and (
+                c.relkind in ('m', 'f')
+                or c.relkind = 'v'
+                and not coalesce(c.reloptions, '{}')
+                  && '{security_invoker=true,security_invoker=on}'
+              )
             """,
         )
         == []
@@ -133,7 +139,7 @@ def test_search_path_is_pinned(catalog: Catalog) -> None:
 
 
 def test_definers_are_private_and_documented(catalog: Catalog) -> None:
-    """SEC-05, MOD-01: security definer functions are in private, each with its reason in the document."""
+    """SEC-05, MOD-01: definer functions are in private, each documented with its reason."""
     definers = {row["signature"] for row in catalog.execute(FUNCTIONS) if row["is_definer"]}
     documented = set(re.findall(r"^\| `([^`]+\))` \|", DOCUMENT.read_text(), re.MULTILINE))
     assert {name for name in definers if not name.startswith("private.")} == set()
@@ -165,14 +171,14 @@ def test_nothing_refers_to_platform_tables(catalog: Catalog) -> None:
 
 
 def test_nothing_else_is_created(catalog: Catalog) -> None:
-    """MOD-01: in the platform's schemas our migrations own nothing; triggers and policies are all."""
+    """MOD-01: in the platform's schemas our migrations own nothing."""
     assert (
         _names(
             catalog,
             """
             select format('%I.%I', n.nspname, o.name) as name
             from (
-              select c.relnamespace, c.relname as name, c.relowner as owner from pg_catalog.pg_class c
+              select c.relnamespace, c.relname, c.relowner from pg_catalog.pg_class c
               union all
               select p.pronamespace, p.proname, p.proowner from pg_catalog.pg_proc p
               union all
@@ -232,8 +238,7 @@ def unbounded_changes(source: str) -> list[str]:
 def test_every_change_says_which_rows(catalog: Catalog) -> None:
     """STACK-03, SEC-01: hosted refuses UPDATE and DELETE without WHERE inside any function."""
     found = {
-        row["signature"]: unbounded_changes(row["source"])
-        for row in catalog.execute(FUNCTIONS)
+        row["signature"]: unbounded_changes(row["source"]) for row in catalog.execute(FUNCTIONS)
     }
     assert {name: changes for name, changes in found.items() if changes} == {}
 
@@ -254,15 +259,15 @@ def writers(functions: list[DictRow]) -> set[str]:
         f"{row['schema']}.{row['name']}": code_of(row["source"].split("\nAS ", 1)[-1])
         for row in functions
     }
-    found = {
-        name for name, text in code.items() if _WRITES.search(text) or _CHANGE.search(text)
-    }
+    found = {name for name, text in code.items() if _WRITES.search(text) or _CHANGE.search(text)}
     while True:
         calling = {
             name
             for name, text in code.items()
             if name not in found
-            and any(callee in found for callee in re.findall(r"\b((?:public|private)\.\w+)\s*\(", text))
+            and any(
+                callee in found for callee in re.findall(r"\b((?:public|private)\.\w+)\s*\(", text)
+            )
         }
         if not calling:
             return found
@@ -283,7 +288,7 @@ def test_a_function_that_writes_is_volatile(catalog: Catalog) -> None:
 
 
 def test_dynamic_sql_is_rare(catalog: Catalog) -> None:
-    """SEC-04: text becomes SQL only where the schedule talks to an extension that may not be there."""
+    """SEC-04: text becomes SQL only to talk to an extension that may not be there."""
     using = [
         row["signature"]
         for row in catalog.execute(FUNCTIONS)
@@ -301,3 +306,15 @@ def test_public_functions_run_as_the_caller(catalog: Catalog) -> None:
         if row["schema"] == "public" and (row["is_definer"] or row["language"] != "sql")
     ]
     assert thick == []
+
+
+def test_one_function_moves_sessions(catalog: Catalog) -> None:
+    """MOD-06: only move_session writes a session after its birth, only make_session before."""
+    code = {row["signature"]: code_of(row["source"]) for row in catalog.execute(FUNCTIONS)}
+
+    def having(pattern: str) -> list[str]:
+        return [name.partition("(")[0] for name, text in code.items() if re.search(pattern, text)]
+
+    assert having(r"\bupdate\s+(?:only\s+)?public\.sessions\b") == ["private.move_session"]
+    assert having(r"\binsert\s+into\s+public\.sessions\b") == ["private.make_session"]
+    assert having(r"\binsert\s+into\s+public\.session_events\b") == ["private.append_event"]

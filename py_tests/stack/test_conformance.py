@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from support.served import anonymous, served_clone
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ create or replace function public.probe_boolean(p boolean) returns boolean langu
 $$;
 create or replace function public.probe_values()
 returns table (at timestamptz, wall timestamp, ats timestamptz[], amount numeric) language sql as $$
-  select '2026-01-01 10:00:00.5+00', '2026-01-01 10:00:00',
-    array['2026-01-01 10:00:00+00'::timestamptz], 12.30
+  select timestamptz '2026-01-01 10:00:00.5+00', timestamp '2026-01-01 10:00:00',
+    array[timestamptz '2026-01-01 10:00:00+00'], 12.30
 $$;
 create or replace function public.probe_fail(p text) returns void language plpgsql as $$
 begin
@@ -47,7 +48,6 @@ $$;
 create or replace function public.probe_sleep() returns void language sql as $$
   select pg_sleep(20)
 $$;
-grant execute on all functions in schema public to anon, authenticated;
 notify pgrst, 'reload schema';
 """
 
@@ -76,7 +76,6 @@ def test_a_new_function_is_seen_after_a_notification(probes: Served) -> None:
         connection.execute(
             "create function public.probe_new() returns integer language sql as 'select 7'"
         )
-        connection.execute("grant execute on function public.probe_new to anon")
         connection.execute("notify pgrst, 'reload schema'")
     with probes.http(probes.keys.publishable) as client:
         for _ in range(100):

@@ -34,7 +34,8 @@ from (select row_number() over (order by roleid, member) as oid, roleid, member
   from pg_auth_members) m
 union all
 select 'policy', polrelid::regclass || '.' || polname,
-  coalesce(pg_get_expr(polqual, polrelid), '-') || coalesce(pg_get_expr(polwithcheck, polrelid), '-')
+  coalesce(pg_get_expr(polqual, polrelid), '-')
+    || coalesce(pg_get_expr(polwithcheck, polrelid), '-')
 from pg_policy
 union all
 select 'setting', setrole::regrole::text, array_to_string(setconfig, ',')

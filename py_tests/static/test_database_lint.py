@@ -17,7 +17,7 @@ SCHEMAS = ("public", "private")
 
 # What the advisors may say at INFO, and why it is right as it is.
 ACCEPTED_INFO = {
-    "unused_index": "A new database has run no queries; which index serves what is tested by plans.",
+    "unused_index": "A new database has run no queries; tests of plans tell which index serves.",
 }
 
 
@@ -50,7 +50,7 @@ def supabase(db: Database, *arguments: str) -> dict[str, Any]:
 
 @pytest.fixture
 def checked(db: Database) -> Database:
-    """A scratch clone with plpgsql_check, which hosted Supabase has and our migrations do not make."""
+    """A scratch clone with plpgsql_check, which our migrations do not make."""
     with db.connect("supabase_admin") as admin:
         admin.execute("create extension if not exists plpgsql_check with schema extensions")
     return db
@@ -117,7 +117,7 @@ cross join lateral extensions.plpgsql_check_function_tb(
 
 
 def test_plpgsql_check_is_silent(checked: Database) -> None:
-    """SEC-03: plpgsql_check with extra and security warnings, trigger functions with their tables."""
+    """SEC-03: extra and security warnings too; trigger functions are checked with their tables."""
     with checked.connect("supabase_admin") as admin:
         found = [row["finding"] for row in admin.execute(PLPGSQL_CHECK)]
     assert found == []

@@ -64,16 +64,21 @@ def test_every_raised_code_is_in_the_table(db: Database) -> None:
             )
         ]
     files = [path.read_text() for path in MIGRATIONS.glob("*.sql")]
-    calls = [call for text in sources + files for call in re.findall(r"private\.fail\(\s*(\S)", text)]
-    codes = {code for text in sources + files for code in re.findall(r"private\.fail\(\s*'(\w*)'", text)}
+    calls = [
+        call for text in sources + files for call in re.findall(r"private\.fail\(\s*(\S)", text)
+    ]
+    codes = {
+        code for text in sources + files for code in re.findall(r"private\.fail\(\s*'(\w*)'", text)
+    }
     assert {"session_not_found", "assignment_taken", "invalid_argument"} <= codes
     assert codes <= documented().keys()
     # The definition and its comments name the parameter or the types; every call gives a literal.
-    assert {first for first in calls} <= {"'", "p", "t"}
+    assert set(calls) <= {"'", "p", "t"}
     others = [
         text
         for text in sources
-        if re.search(r"sqlstate\s*'PT|errcode\s*=\s*'PT", text) and "private.fail(p_code" not in text
+        if re.search(r"sqlstate\s*'PT|errcode\s*=\s*'PT", text)
+        and "private.fail(p_code" not in text
     ]
     assert others == []
 

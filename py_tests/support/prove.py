@@ -7,13 +7,15 @@ Helpers run first: they commit what the tests share, and every test rolls back.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.database import CHECKOUT, Run
+from support.database import Run
+from taximeter.stack.postgres import CHECKOUT
 
 TESTS = CHECKOUT / "sql" / "tests"
 
@@ -40,7 +42,10 @@ def main(arguments: Sequence[str]) -> int:
         try:
             database.connect().execute("create extension pgtap with schema extensions")
             database.close()
-            print(f"pgTAP: {len(tests)} files, {server.kind} at {server.host}:{server.port}", flush=True)
+            print(
+                f"pgTAP: {len(tests)} files, {server.kind} at {server.host}:{server.port}",
+                flush=True,
+            )
             return subprocess.run(
                 [
                     pg_prove,
@@ -50,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
                     *(str(path.relative_to(CHECKOUT)) for path in tests),
                 ],
                 cwd=CHECKOUT,
+                env={**os.environ, "PGOPTIONS": "-c client_min_messages=warning"},
                 check=False,
             ).returncode
         finally:

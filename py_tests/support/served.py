@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.database import Server
-
     from taximeter.stack.settings import Keys
 
 

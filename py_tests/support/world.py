@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -197,7 +197,7 @@ class World:
         """What the owner of the database sees."""
         return self._system.execute(query, params).fetchall()
 
-    def execute(self, statement: LiteralString | sql.Composed, *params: object) -> int:
+    def execute(self, statement: LiteralString, *params: object) -> int:
         """A statement of the owner's; how many rows it touched."""
         return self._system.execute(statement, params).rowcount
 
@@ -306,11 +306,11 @@ class Outcomes:
         return {refusal.code for refusal in self.refusals}
 
 
-def race(calls: Sequence[tuple[Connection, str, dict[str, object]]]) -> Outcomes:
+def race(calls: Sequence[tuple[Connection, str, Mapping[str, object]]]) -> Outcomes:
     """Lets every call go at the same moment, each on its own connection, and collects all ends."""
     gate = threading.Barrier(len(calls))
 
-    def run(connection: Connection, function: str, params: dict[str, object]) -> list[Row]:
+    def run(connection: Connection, function: str, params: Mapping[str, object]) -> list[Row]:
         gate.wait(timeout=BLOCK_TIMEOUT_SECONDS)
         return call_on(connection, function, **params)
 

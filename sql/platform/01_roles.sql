@@ -35,9 +35,18 @@ begin
 end
 $$;
 
-grant anon, authenticated, service_role to authenticator;
-grant anon, authenticated, service_role, pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
-grant anon, authenticated, service_role to supabase_realtime_admin;
+grant anon to authenticator;
+grant authenticated to authenticator;
+grant service_role to authenticator;
+grant anon to postgres;
+grant authenticated to postgres;
+grant service_role to postgres;
+grant pg_monitor to postgres;
+grant pg_read_all_data to postgres;
+grant pg_signal_backend to postgres;
+grant anon to supabase_realtime_admin;
+grant authenticated to supabase_realtime_admin;
+grant service_role to supabase_realtime_admin;
 grant authenticator to supabase_storage_admin;
 grant pg_read_all_data to supabase_read_only_user;
 

@@ -9,7 +9,8 @@
 -- 3. stack_realtime, the login of the local Realtime stand-in: reads and writes messages, nothing else.
 -- 4. The local Storage server deletes rows as their owner without setting storage.allow_delete_query.
 
-grant supabase_storage_admin, supabase_realtime_admin to postgres;
+grant supabase_storage_admin to postgres;
+grant supabase_realtime_admin to postgres;
 
 do $$
 begin
@@ -22,11 +23,16 @@ begin
 end
 $$;
 
-grant anon, authenticated, service_role, pg_read_all_data to stack_rest;
+grant anon to stack_rest;
+grant authenticated to stack_rest;
+grant service_role to stack_rest;
+grant pg_read_all_data to stack_rest;
 alter role stack_rest set statement_timeout = '8s';
 alter role stack_rest set lock_timeout = '8s';
 
-grant anon, authenticated, service_role to stack_realtime;
+grant anon to stack_realtime;
+grant authenticated to stack_realtime;
+grant service_role to stack_realtime;
 grant usage on schema realtime to stack_realtime;
 grant select, insert on table realtime.messages to stack_realtime;
 

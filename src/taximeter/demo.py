@@ -7,6 +7,8 @@ folder, and removes it again.
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MIN_BILLABLE_SECONDS = 2
+FAILED_BY_SIGNAL = 143
 PLAN = "chat10"
 STRANGER_READS = ("sessions", "session_participants", "session_assignments", "session_events")
 
@@ -203,6 +206,8 @@ def run(console: Console, say: Callable[[str], None], *, wait_seconds: int = 3) 
     supervisor.remove(settings)
     begun = time.monotonic()
     stack = supervisor.Stack(settings, say)
+    # A demo that is told to end still ends what it started.
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(FAILED_BY_SIGNAL))
     try:
         with stack:
             ready = time.monotonic() - begun
@@ -221,6 +226,7 @@ def run(console: Console, say: Callable[[str], None], *, wait_seconds: int = 3) 
                     f"{error.details or ''} {error.hint or ''}".strip(),
                 ) from error
     finally:
+        signal.signal(signal.SIGTERM, previous)
         if not supervisor.is_running(settings):
             supervisor.remove(settings)
     say("Everything the demo started has ended, and its database is removed.")

@@ -189,6 +189,7 @@ comment on column public.session_events.occurred_at is
 create index session_events_session_id_idx on public.session_events (session_id, id);
 alter table public.session_events enable row level security;
 revoke all on table public.session_events from public, anon, authenticated, service_role;
+revoke all on sequence public.session_events_id_seq from public, anon, authenticated, service_role;
 grant select on table public.session_events to authenticated, service_role;
 create policy "admins read all events" on public.session_events
 for select to authenticated

@@ -178,7 +178,9 @@ begin
   where k.customer_user_id = v_customer and k.key = p_idempotency_key;
   if v_key.session_id is not null then
     if v_key.arguments_digest <> v_digest then
-      perform private.fail('idempotency_conflict', 'p_idempotency_key was used with other arguments.', 'Use a new key.');
+      perform private.fail(
+        'idempotency_conflict', 'p_idempotency_key was used with other arguments.', 'Use a new key.'
+      );
     end if;
     select s.* into v_session from public.sessions s where s.id = v_key.session_id;
     return v_session;
@@ -197,7 +199,9 @@ begin
   if p_preferred_mechanic_id is not null and (p_preferred_mechanic_id = v_customer or not exists (
     select from public.mechanics m where m.id = p_preferred_mechanic_id and m.status = 'approved'
   )) then
-    perform private.fail('invalid_argument', 'p_preferred_mechanic_id is not an approved mechanic other than the caller.');
+    perform private.fail(
+      'invalid_argument', 'p_preferred_mechanic_id is not an approved mechanic other than the caller.'
+    );
   end if;
 
   if private.settle_active_session(v_customer) then
@@ -206,7 +210,9 @@ begin
 
   case p_funding
     when 'paid' then
-      perform private.fail('payment_required', 'A paid session is made when its payment arrives.', 'Go through checkout.');
+      perform private.fail(
+        'payment_required', 'A paid session is made when its payment arrives.', 'Go through checkout.'
+      );
     when 'credit' then
       -- Nobody has credit yet: it comes with the ledger.
       perform private.fail('insufficient_credit');

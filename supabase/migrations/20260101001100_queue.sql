@@ -49,7 +49,10 @@ immutable
 set search_path = ''
 as $$
   select p_customer_id <> p_mechanic_id
-    and (p_assignment.visible_to_all_at <= p_now or p_assignment.preferred_mechanic_id is not distinct from p_mechanic_id)
+    and (
+      p_assignment.visible_to_all_at <= p_now
+      or p_assignment.preferred_mechanic_id is not distinct from p_mechanic_id
+    )
 $$;
 comment on function private.is_offered(public.session_assignments, uuid, uuid, timestamptz) is
   'Whether a mechanic may see and accept an assignment: not his own, and not reserved for another.';
@@ -145,11 +148,11 @@ begin
   if not private.is_offered(v_assignment, v_session.customer_user_id, v_mechanic_id, v_now) then
     perform private.fail('assignment_not_found');
   end if;
-  if v_session.mechanic_id is not null then
-    perform private.fail('assignment_taken', null, 'Look into the queue again.');
-  end if;
   if v_session.status >= 'completed' then
     perform private.fail('session_ended');
+  end if;
+  if v_session.mechanic_id is not null then
+    perform private.fail('assignment_taken', null, 'Look into the queue again.');
   end if;
 
   -- One mechanic accepting two assignments at once queues here.
@@ -168,7 +171,7 @@ begin
         and not private.is_over(s, greatest(v_now, s.last_event_at))
       )
       or (
-        s.status in ('accepted')
+        s.status = 'accepted'
         and private.planned_time(s, v_now) && private.planned_time(v_session, v_now)
       )
     );

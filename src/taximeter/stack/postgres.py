@@ -1,7 +1,7 @@
 """A private PostgreSQL server that looks like Supabase, and the way migrations get into it.
 
-The server listens on loopback only, trusts whoever can reach it, and keeps its data in a folder of its
-own: it is for development and tests. It never looks at, and cannot disturb, another server of the machine.
+The server listens on loopback only, trusts whoever can reach it, and keeps its data in a folder of
+its own: it is for development and tests. It never looks at another server of the machine.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ SETTINGS: Mapping[str, str] = {
     "log_timezone": "'UTC'",
     "row_security": "on",
     "password_encryption": "'scram-sha-256'",
-    # The data is disposable, so nothing waits for the disk. Commits stay synchronous: a server that is
-    # killed must not lose what it acknowledged, or crash tests would prove nothing.
+    # The data is disposable, so nothing waits for the disk. Commits stay synchronous: a server that
+    # is killed must not lose what it acknowledged, or crash tests would prove nothing.
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "on",
@@ -74,7 +74,8 @@ def home() -> Path:
     owner = folder.lstat()
     if folder.is_symlink() or owner.st_uid != os.geteuid():
         raise PostgresError(
-            f"{folder} belongs to somebody else. Remove it, or set TAXIMETER_HOME to another folder."
+            f"{folder} belongs to somebody else."
+            " Remove it, or set TAXIMETER_HOME to another folder."
         )
     if os.geteuid() == 0:
         folder.chmod(0o711)
@@ -158,7 +159,8 @@ def _role_exists(connection: psycopg.Connection[Any], name: str) -> bool:
 def push_migrations(url: str, project: Path = CHECKOUT) -> str:
     """Apply `project`/supabase/migrations by the real `supabase db push`; returns what it printed.
 
-    The CLI writes into its project and its home, so it gets a copy of what it reads and an empty home.
+    The CLI writes into its project and its home, so it gets a copy of what it reads and a home of
+    its own.
     """
     command_line = CHECKOUT / "node_modules" / ".bin" / "supabase"
     if not command_line.exists():
@@ -193,7 +195,7 @@ def push_migrations(url: str, project: Path = CHECKOUT) -> str:
 
 
 class Cluster:
-    """One server in one folder. Whoever starts it stops it; it survives the process that started it."""
+    """One server in one folder. It survives the process that starts it: who starts it stops it."""
 
     def __init__(
         self,
@@ -296,12 +298,16 @@ class Cluster:
         drop_database(self.url(user=SUPERUSER), name)
 
     def _has_library(self, name: str) -> bool:
-        finished = subprocess.run(
-            [str(self.bin_dir / "pg_config"), "--pkglibdir"],
-            capture_output=True,
-            text=True,
-            check=False,
-        ) if (self.bin_dir / "pg_config").exists() else None
+        finished = (
+            subprocess.run(
+                [str(self.bin_dir / "pg_config"), "--pkglibdir"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if (self.bin_dir / "pg_config").exists()
+            else None
+        )
         folder = (
             Path(finished.stdout.strip())
             if finished is not None and finished.returncode == 0
@@ -381,7 +387,7 @@ class Cluster:
         if os.geteuid() == 0:
             account = _server_account()
             identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        # pg_ctl leaves the server behind with the streams it was given, so a pipe would never close.
+        # pg_ctl leaves the server behind with the streams it was given: a pipe would never close.
         with tempfile.TemporaryFile() as output:
             finished = subprocess.run(
                 [str(self.bin_dir / program), *arguments],
@@ -402,7 +408,7 @@ class Cluster:
 
 
 def create_database(admin_url: str, name: str, template: str | None = None) -> None:
-    """Create a database that postgres owns; without the owner a clone's public schema is closed to it."""
+    """Create a database that postgres owns: a clone's public schema would else be closed to it."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute(
             sql.SQL("create database {} template {} owner {}").format(
@@ -427,6 +433,16 @@ def fingerprint(paths: Iterable[Path]) -> str:
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def remove_everything() -> None:
+    """End every server under `home()` and remove what they wrote."""
+    folder = home()
+    for pid_file in folder.glob("**/data/postmaster.pid"):
+        Cluster(pid_file.parents[1]).destroy()
+    # A folder that somebody chose may hold more than ours.
+    if not os.environ.get("TAXIMETER_HOME"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _server_account() -> pwd.struct_passwd:

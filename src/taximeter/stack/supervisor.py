@@ -77,6 +77,9 @@ class Stack:
         self._parts = ExitStack()
         self._cluster: Cluster | None = None
         self._api: Api | None = None
+        # Kept apart from the cluster, which no longer tells them when its server has died.
+        self._database_url = ""
+        self._database_port: int | None = None
         self.keys: Keys | None = None
 
     def __enter__(self) -> Self:
@@ -115,7 +118,7 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        return self.cluster.url()
+        return self._database_url
 
     def start(self) -> None:
         """Brings everything up, or nothing: what was started is ended again when a part fails."""
@@ -201,6 +204,7 @@ class Stack:
         self._parts.callback(cluster.stop)
         cluster.start()
         self._cluster = cluster
+        self._database_url, self._database_port = cluster.url(), cluster.port
         self._say_port("database", settings.database_port, cluster.port)
 
         self._say("Applying the migrations")
@@ -231,8 +235,8 @@ class Stack:
             pid=os.getpid(),
             api_url=self._api.url if self._api else "",
             api_pid=self._api.pid if self._api else None,
-            database_url=self._cluster.url() if self._cluster else "",
-            database_port=self._cluster.port if self._cluster else None,
+            database_url=self._database_url,
+            database_port=self._database_port,
             started_at=time.time(),
             message=error.message if error else "",
             hint=error.hint if error else "",
@@ -370,13 +374,14 @@ def remove(settings: Settings) -> None:
 
 
 def run_until_signalled(settings: Settings, say: Callable[[str], None]) -> None:
-    """The whole life of a stack in this process: start, watch, end on SIGTERM or SIGINT."""
+    """The whole life of a stack in this process: start, watch, end when asked to."""
     ended = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         ended.set()
 
-    previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    asked = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    previous = {number: signal.signal(number, end) for number in asked}
     try:
         with Stack(settings, say) as stack:
             say(f"Ready at {stack.url}")

@@ -1,8 +1,8 @@
-"""Prints docs/api.md from the comments in a migrated database: `write_api_docs.py DATABASE_URL`."""
+"""docs/api.md, from the comments in a migrated database."""
 
 from __future__ import annotations
 
-import sys
+from typing import Any
 
 import psycopg
 
@@ -41,7 +41,7 @@ order by c.relkind = 'c', c.relname
 STATUSES = "select unnest(enum_range(null::public.session_status))::text"
 
 
-def render(connection: psycopg.Connection[tuple[object, ...]]) -> str:
+def render(connection: psycopg.Connection[Any]) -> str:
     """The whole document, for the schema that this connection sees."""
     parts = [HEADING, "\n## Functions\n"]
     for name, arguments, result, comment in connection.execute(FUNCTIONS):
@@ -54,22 +54,9 @@ def render(connection: psycopg.Connection[tuple[object, ...]]) -> str:
             parts.append("\n## Types\n")
         parts.append(f"\n### `{name}`\n\n{type_comment if is_type else comment}\n\n")
         parts.append("| column | type | |\n| --- | --- | --- |\n")
-        assert isinstance(columns, list)
         parts.extend(
             f"| `{column}` | `{kind}` | {about or ''} |\n" for column, kind, about in columns
         )
     statuses = ", ".join(f"`{row[0]}`" for row in connection.execute(STATUSES))
     parts.append(f"\n### `session_status`\n\n{statuses}\n")
     return "".join(parts)
-
-
-def main() -> None:
-    """Prints the document for the database named on the command line."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: write_api_docs.py DATABASE_URL")
-    with psycopg.connect(sys.argv[1]) as connection:
-        sys.stdout.write(render(connection))
-
-
-if __name__ == "__main__":
-    main()
