@@ -8,8 +8,8 @@ import psycopg
 
 HEADING = """# API
 
-Generated from the comments in the database by `make docs`. Call functions by name with named arguments through any
-Supabase client. Errors are in [errors.md](errors.md). Times are UTC.
+Generated from the comments in the database by `make docs`. Functions are called by name with named
+arguments through any Supabase client. Errors are in [errors.md](errors.md). Times are UTC.
 """
 
 FUNCTIONS = """

@@ -36,4 +36,8 @@ grant service_role to stack_realtime;
 grant usage on schema realtime to stack_realtime;
 grant select, insert on table realtime.messages to stack_realtime;
 
-alter role supabase_storage_admin set storage.allow_delete_query = 'true';
+do $$
+begin
+  alter role supabase_storage_admin set storage.allow_delete_query = 'true';
+end
+$$;

@@ -112,7 +112,7 @@ select tests.together_for('mechanic f', 'f', 600);
 select tests.leave('mechanic f', 'f');
 select tests.advance(86400);
 select tests.finish_session('system', 'f');
-select is(pg_temp.told('f'), 'completed completed 600 600 600', 'END-02: interrupted at ten minutes, found a day later');
+select is(pg_temp.told('f'), 'completed completed 600 600 600', 'END-02: interrupted at ten minutes, a day later');
 
 select * from finish();
 

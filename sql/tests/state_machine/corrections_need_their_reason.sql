@@ -36,7 +36,8 @@ select is(pg_temp.correct('cancelled'), 'ok', 'MOD-04: with its row it is admitt
 select ok(
   (
     select count(*) = 1 from public.session_events
-    where session_id = tests.session_of('customer') and type not in ('created', 'accepted', 'joined', 'started', 'ended')
+    where session_id = tests.session_of('customer')
+      and type not in ('created', 'accepted', 'joined', 'started', 'ended')
   ),
   'MOD-04: and leaves an event'
 );
