@@ -165,6 +165,8 @@ class World:
         user = "postgres" if caller == "system" else "authenticator"
         connection = self.db.connect(user, autocommit=True)
         self._opened.append(connection)
+        # A missing lock rule shows as a failure, not as a test that never ends.
+        connection.execute("set statement_timeout = '60s'")
         if caller != "system":
             role = "authenticated" if isinstance(caller, UUID) else caller
             claims: dict[str, str] = {"role": role}
