@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from support.world import Connection, World, call_on, expect, meanwhile, race
 
@@ -69,11 +70,23 @@ def _copy_of_a_session(world: World, template: UUID, customer: UUID) -> Iterator
     try:
         # Foreign keys would lock the profile, which is what a real create waits for first.
         connection.execute("set local session_replication_role = replica")
+        columns = [
+            sql.Identifier(row["attname"])
+            for row in world.rows(
+                "select attname from pg_attribute where attrelid = 'public.sessions'::regclass"
+                " and attnum > 0 and not attisdropped and attgenerated = ''"
+            )
+        ]
         connection.execute(
-            "insert into public.sessions"
-            " select (jsonb_populate_record(s, jsonb_build_object("
-            "   'id', %s::uuid, 'customer_user_id', %s::uuid))).*"
-            " from public.sessions s where s.id = %s",
+            sql.SQL(
+                "insert into public.sessions ({}) select {} from public.sessions s,"
+                " jsonb_populate_record(s, jsonb_build_object("
+                "   'id', %s::uuid, 'customer_user_id', %s::uuid)) as copy"
+                " where s.id = %s"
+            ).format(
+                sql.SQL(", ").join(columns),
+                sql.SQL(", ").join(sql.SQL("copy.{}").format(column) for column in columns),
+            ),
             (uuid4(), customer, template),
         )
         yield connection

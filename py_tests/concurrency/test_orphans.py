@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from support.world import World, call_on, meanwhile, race
+from concurrency.interleaving import PooledWorld, unhindered
+from support.world import call_on, race
 
 
-def _expired(world: World) -> list[UUID]:
+def _expired(world: PooledWorld) -> list[UUID]:
     return [
         row["id"] for row in world.rows("select id from public.sessions where status = 'expired'")
     ]
 
 
-def _sweep(world: World) -> int:
-    swept = world.one("system", "expire_orphaned_sessions")["expire_orphaned_sessions"]
-    assert isinstance(swept, int)
-    return swept
+def _sweep(world: PooledWorld) -> int:
+    """How many a sweep has expired, which waits for nobody."""
+    rows = unhindered(world, world.borrow("system"), "expire_orphaned_sessions")
+    return int(rows[0]["expire_orphaned_sessions"])
 
 
-def test_sweep_skips_locked_sessions_and_takes_the_rest(world: World) -> None:
+def test_sweep_skips_locked_sessions_and_takes_the_rest(world: PooledWorld) -> None:
     """TIME-05: a session somebody holds is left for the next run; the sweep does not wait."""
     sessions = [world.queued_session()[0] for _ in range(3)]
     world.advance(121 * 60)
@@ -35,7 +36,7 @@ def test_sweep_skips_locked_sessions_and_takes_the_rest(world: World) -> None:
     assert _sweep(world) == 0
 
 
-def test_parallel_sweeps_expire_every_session_once(world: World) -> None:
+def test_parallel_sweeps_expire_every_session_once(world: PooledWorld) -> None:
     """TIME-05: four sweeps at once share the work, and no session is expired twice."""
     sessions = {world.queued_session()[0] for _ in range(12)}
     world.advance(121 * 60)
@@ -49,7 +50,7 @@ def test_parallel_sweeps_expire_every_session_once(world: World) -> None:
     assert ended["n"] == 12
 
 
-def test_sweeps_beside_ends_leave_one_end_a_session(world: World) -> None:
+def test_sweeps_beside_ends_leave_one_end_a_session(world: PooledWorld) -> None:
     """TIME-05, END-05: sweep and customers end the same sessions at once; each ends once."""
     customers = [world.customer() for _ in range(6)]
     sessions = [world.queued_session(customer)[0] for customer in customers]
@@ -67,16 +68,14 @@ def test_sweeps_beside_ends_leave_one_end_a_session(world: World) -> None:
         assert world.event_types(session).count("ended") == 1
 
 
-def test_sweep_that_lost_the_session_to_an_accept_leaves_it(world: World) -> None:
+def test_sweep_that_lost_the_session_to_an_accept_leaves_it(world: PooledWorld) -> None:
     """TIME-05: an accept that commits first restarts the waiting time."""
     session, assignment = world.queued_session()
     world.advance(121 * 60)
     mechanic = world.connect(world.mechanic(), autocommit=False)
-    sweeper = world.connect("system")
     call_on(mechanic, "accept_assignment", p_assignment_id=assignment)
 
-    with meanwhile(lambda: call_on(sweeper, "expire_orphaned_sessions")) as later:
-        assert later.result(timeout=10)[0]["expire_orphaned_sessions"] == 0
+    assert _sweep(world) == 0
     mechanic.commit()
     assert _sweep(world) == 0
     assert world.session(session)["status"] == "waiting"

@@ -1,6 +1,6 @@
 """The world the matrix is run on: who is in it, and what a stranger must never learn of it.
 
-Rooms: one live session (customer, mechanic), one queued session of another customer, one ended
+Rooms: one live session (customer, mechanic; a former mechanic gave it back), one queued session of another customer, one ended
 session of a mechanic who has been suspended since.
 """
 
@@ -82,6 +82,8 @@ def build(world: World) -> Cast:
         return made["id"], world.assignment(made["id"])
 
     live, live_assignment = create(customer, INTAKE_SECRET)
+    world.call(former, "accept_assignment", p_assignment_id=live_assignment)
+    world.call(former, "release_assignment", p_assignment_id=live_assignment)
     world.call(mechanic, "accept_assignment", p_assignment_id=live_assignment)
     world.call(customer, "join_session", p_session_id=live)
     world.call(mechanic, "join_session", p_session_id=live)
@@ -94,15 +96,6 @@ def build(world: World) -> Cast:
     world.call("system", "set_mechanic_status", p_mechanic_id=suspended, p_status="suspended")
 
     queued, queued_assignment = create(other, QUEUED_INTAKE)
-    world.execute(
-        "insert into public.session_participants"
-        " (session_id, user_id, role, first_joined_at, last_seen_at, left_at, is_connected,"
-        " closed_at)"
-        " select %s, %s, 'mechanic', c.now, c.now, c.now, false, c.now"
-        " from (select private.clock() as now) c",
-        live,
-        former,
-    )
     # Nothing inactive is shipped, and a rule about active rows needs an inactive one to show.
     world.call(
         "system",

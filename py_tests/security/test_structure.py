@@ -279,7 +279,7 @@ def test_a_function_that_writes_is_volatile(catalog: Catalog) -> None:
     functions = catalog.execute(FUNCTIONS).fetchall()
     found = writers(functions)
     assert {"public.create_session", "private.move_session", "public.join_session"} <= found
-    assert "public.my_sessions" not in found
+    assert "public.session_people" not in found
     assert [
         row["signature"]
         for row in functions
@@ -295,7 +295,11 @@ def test_dynamic_sql_is_rare(catalog: Catalog) -> None:
         if row["language"] == "plpgsql"
         and re.search(r"^\s*(?:return query )?execute\b", code_of(row["source"]), re.MULTILINE)
     ]
-    assert using == ["private.setup_cron()", "private.teardown_cron()"]
+    assert using == [
+        "private.prune_history()",
+        "private.setup_cron()",
+        "private.teardown_cron()",
+    ]
 
 
 def test_public_functions_run_as_the_caller(catalog: Catalog) -> None:

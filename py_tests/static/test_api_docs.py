@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
-from support.api_docs import render
+from support.api_docs import SNAPSHOT, render
 from support.database import Database
+from support.world import World
 
 API = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
@@ -20,3 +22,21 @@ def test_the_reference_is_generated_from_the_database(db: Database) -> None:
     if os.environ.get("TAXIMETER_WRITE_DOCS"):
         API.write_text(document)
     assert API.read_text() == document, "docs/api.md is out of date: run `make docs`"
+
+
+def shape(value: Any) -> Any:
+    """The keys of an example, those of its first member for a list; what is below is a value."""
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    if isinstance(value, dict):
+        return {key: shape(inner) for key, inner in value.items() if key not in {"intake"}}
+    return None
+
+
+def test_the_snapshot_of_the_reference_is_a_real_one(db: Database) -> None:
+    """PRE-05: the example has every key of a snapshot, and no other."""
+    with World(db) as world:
+        live = world.live_session("video15")
+        world.call(live.mechanic, "leave_session", p_session_id=live.id)
+        snapshot = world.one(live.customer, "session_snapshot", p_session_id=live.id)
+    assert shape(snapshot["session_snapshot"]) == shape(SNAPSHOT)

@@ -11,11 +11,13 @@ from taximeter.stack.postgres import CHECKOUT
 
 REQUIREMENTS = (
     *(f"MOD-0{number}" for number in range(1, 10)),
-    *(f"LIFE-0{number}" for number in (1, 2, 3, 4, 6, 7)),
-    *(f"QUE-0{number}" for number in (1, 3, 6)),
-    *(f"PRE-0{number}" for number in (1, 2)),
-    *(f"TIME-0{number}" for number in (1, 5, 7)),
-    *(f"END-0{number}" for number in (1, 2, 3, 5)),
+    *(f"LIFE-0{number}" for number in range(1, 8)),
+    *(f"QUE-0{number}" for number in range(1, 7)),
+    *(f"PRE-0{number}" for number in range(1, 6)),
+    *(f"TIME-0{number}" for number in range(1, 8)),
+    *(f"END-0{number}" for number in (1, 2, 3, 5, 6, 7, 8)),
+    *(f"RT-0{number}" for number in range(1, 5)),
+    *(f"LEG-0{number}" for number in (1, 2)),
     *(f"SEC-0{number}" for number in range(1, 6)),
     *(f"STACK-0{number}" for number in (1, 2, 3, 5)),
     *(f"TEST-0{number}" for number in (1, 2, 3)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import psycopg
@@ -10,6 +11,127 @@ HEADING = """# API
 
 Generated from the comments in the database by `make docs`. Functions are called by name with named
 arguments through any Supabase client. Errors are in [errors.md](errors.md). Times are UTC.
+"""
+
+_CUSTOMER = "5f1d0c1e-0000-4000-8000-000000000001"
+_MECHANIC = "5f1d0c1e-0000-4000-8000-000000000002"
+
+# A video session, live since noon, whose mechanic has been away since 12:10:00.
+SNAPSHOT: dict[str, Any] = {
+    "session": {
+        "id": "5f1d0c1e-0000-4000-8000-00000000000a",
+        "customer_user_id": _CUSTOMER,
+        "mechanic_id": _MECHANIC,
+        "preferred_mechanic_id": None,
+        "plan": "video15",
+        "type": "video",
+        "status": "reconnecting",
+        "funding": "free",
+        "price_cents": 0,
+        "currency": "usd",
+        "intake": {"problem": "squeals when braking"},
+        "scheduled_for": None,
+        "accepted_at": "2026-01-01T11:58:00+00:00",
+        "started_at": "2026-01-01T12:00:00+00:00",
+        "ended_at": None,
+        "expires_at": "2026-01-01T12:45:00+00:00",
+        "duration_minutes": 45,
+        "duration_seconds": None,
+        "billable_seconds": None,
+        "both_present_seconds": None,
+        "interrupted_at": "2026-01-01T12:10:00+00:00",
+        "grace_ends_at": "2026-01-01T12:15:00+00:00",
+        "next_warning_at": "2026-01-01T12:40:00+00:00",
+        "end_reason": None,
+        "ended_by": None,
+        "end_note": None,
+        "summary_submitted_at": None,
+        "metadata": {},
+        "version": 7,
+        "last_event_at": "2026-01-01T12:10:00+00:00",
+        "due_at": "2026-01-01T12:15:00+00:00",
+        "created_at": "2026-01-01T11:57:00+00:00",
+        "updated_at": "2026-01-01T12:11:30+00:00",
+    },
+    "people": [
+        {
+            "user_id": _CUSTOMER,
+            "role": "customer",
+            "display_name": "A customer",
+            "specialties": None,
+        },
+        {
+            "user_id": _MECHANIC,
+            "role": "mechanic",
+            "display_name": "A mechanic",
+            "specialties": ["brakes"],
+        },
+    ],
+    "participants": [
+        {
+            "user_id": _CUSTOMER,
+            "role": "customer",
+            "is_connected": True,
+            "first_joined_at": "2026-01-01T11:57:05+00:00",
+            "last_seen_at": "2026-01-01T12:11:40+00:00",
+            "left_at": None,
+        },
+        {
+            "user_id": _MECHANIC,
+            "role": "mechanic",
+            "is_connected": False,
+            "first_joined_at": "2026-01-01T12:00:00+00:00",
+            "last_seen_at": "2026-01-01T12:10:00+00:00",
+            "left_at": "2026-01-01T12:10:00+00:00",
+        },
+    ],
+    "extensions": [],
+    "server_now": "2026-01-01T12:11:40+00:00",
+    "remaining_seconds": 2000,
+    "next_warning_at": "2026-01-01T12:40:00+00:00",
+    "absent_role": "mechanic",
+    "grace_ends_at": "2026-01-01T12:15:00+00:00",
+    "can_join": True,
+    "join_from": None,
+    "version": 7,
+}
+
+REALTIME = """
+## Realtime
+
+Topics are private: subscribe with `client.channel(topic, {config: {private: true}})`, listen for
+`broadcast` with event `*`. Messages come from the database, in the transaction that they tell of.
+Clients send no broadcasts; on their session's topic they may show presence.
+
+| topic | who receives | messages |
+| --- | --- | --- |
+| `session:<id>` | its customer and its mechanic | see below |
+| `user:<id>` | that person | `new_assignment`, `assignment_cancelled` (within a preferred window) |
+| `session_assignments_feed` | approved mechanics | the same two, and `assignment_accepted` |
+
+`new_assignment` has `assignment_id`, `session_id`, `plan`, `type` and `scheduled_for`; the other two
+have the ids.
+
+Every message on a session's topic has `session_id`, `status`, `version` and `server_now`. Subscribe,
+read `session_snapshot`, then apply each message whose `version` is higher than what you have; a
+message may be lost or late, so after a broken connection read the snapshot again.
+
+| event | also has |
+| --- | --- |
+| `session:accepted` | `accepted_at`, `scheduled_for` |
+| `session:released` | `scheduled_for`: the mechanic gave it back, it waits in the queue again |
+| `session:due` | `scheduled_for`: a booked time has come |
+| `session:participant` | `role`, `is_connected`, `absent_role`, `grace_ends_at` |
+| `session:started` | `started_at`, `expires_at`, `duration_minutes`, nobody absent |
+| `session:reconnecting` | `absent_role` (`customer`, `mechanic` or `both`), `grace_ends_at` |
+| `session:resumed` | the same as `session:started` |
+| `session:warning` | `minutes`, `remaining_seconds`, `expires_at` |
+| `session:ended` | `ended_at`, `reason`, `duration_seconds`, `auto_ended` |
+
+### A snapshot
+
+`session_snapshot` of a video session whose mechanic has dropped out:
+
 """
 
 FUNCTIONS = """
@@ -46,6 +168,7 @@ def render(connection: psycopg.Connection[Any]) -> str:
     parts = [HEADING, "\n## Functions\n"]
     for name, arguments, result, comment in connection.execute(FUNCTIONS):
         parts.append(f"\n### `{name}`\n\n`{name}({arguments}) returns {result}`\n\n{comment}\n")
+    parts.append(f"{REALTIME}```json\n{json.dumps(SNAPSHOT, indent=2)}\n```\n")
     parts.append("\n## Tables\n")
     in_types = False
     for name, comment, columns, is_type, type_comment in connection.execute(RELATIONS):

@@ -157,3 +157,7 @@ grant all on routines to postgres, dashboard_user;
 
 create publication supabase_realtime;
 alter publication supabase_realtime owner to postgres;
+
+-- Hosted, supautils lets postgres write policies on realtime.messages. Plain PostgreSQL asks for the owner's role,
+-- which is wider; a static test holds migrations to policies.
+grant supabase_realtime_admin to postgres;

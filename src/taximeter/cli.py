@@ -189,7 +189,7 @@ def demo(
         int, typer.Option(min=3, max=120, help="Seconds for which the session is live.")
     ] = 3,
 ) -> None:
-    """Play one session from sign-up to its end, on a stack of its own that is removed again."""
+    """Play two sessions, one ended by a person and one by the clock, on a stack of its own."""
     demonstration.run(out, _say, wait_seconds=wait)
 
 

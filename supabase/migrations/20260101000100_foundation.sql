@@ -5,6 +5,9 @@
 -- never exposed by the REST API; a client reaches it only through the functions it was granted by name.
 -- Every object is created, stripped of all rights, and given the rights that are meant, in the same file, so that
 -- nothing depends on a database's default privileges.
+--
+-- Every function pins its search path, which keeps PostgreSQL from inlining it; a function in SQL is then planned anew
+-- whenever another one calls it. What is called on the way of every command is therefore plpgsql, whose plans are kept.
 
 create schema private;
 comment on schema private is 'The engine of Taximeter. Not exposed by the REST API.';
@@ -15,11 +18,13 @@ grant usage on schema private to authenticated, service_role;
 
 create function private.clock()
 returns timestamptz
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
-  select clock_timestamp()
+begin
+  return clock_timestamp();
+end;
 $$;
 comment on function private.clock() is
   'The time, for every rule, default and comparison. A function reads it once, after it holds its locks. '
@@ -104,11 +109,13 @@ revoke all on function private.fail from public, anon, authenticated, service_ro
 
 create function private.caller()
 returns text
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select coalesce(nullif(current_setting('role'), 'none'), session_user)
+begin
+  return coalesce(nullif(current_setting('role'), 'none'), session_user);
+end;
 $$;
 comment on function private.caller() is
   'The database role that calls, seen through security definer functions: the role set, else the login.';
@@ -116,11 +123,13 @@ revoke all on function private.caller from public, anon, authenticated, service_
 
 create function private.is_system()
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select private.caller() in ('postgres', 'service_role', 'supabase_admin')
+begin
+  return private.caller() in ('postgres', 'service_role', 'supabase_admin');
+end;
 $$;
 comment on function private.is_system() is
   'Whether the system calls: pg_cron, an edge function with the secret key, or an operator.';
@@ -190,12 +199,14 @@ create policy "nobody reads the operations log directly" on private.ops_log usin
 
 create function private.log_op(p_kind text, p_session_id uuid, p_detail jsonb)
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
+begin
   insert into private.ops_log (kind, session_id, actor_id, actor_role, detail)
-  values (p_kind, p_session_id, private.claimed_user(), private.caller(), p_detail)
+  values (p_kind, p_session_id, private.claimed_user(), private.caller(), p_detail);
+end;
 $$;
 comment on function private.log_op(text, uuid, jsonb) is 'Appends to the operations log who did what, and when.';
 revoke all on function private.log_op from public, anon, authenticated, service_role;
@@ -265,13 +276,17 @@ immutable
 set search_path = ''
 as $$
 declare
-  v_numbers jsonb := case when p_setting.kind = 'integers' then p_value else jsonb_build_array(p_value) end;
   v_number jsonb;
 begin
   if p_value is null or p_value = 'null' then
     return case when not p_setting.is_nullable then 'must not be null' end;
   end if;
   case p_setting.kind
+    when 'integer' then
+      return case
+        when jsonb_typeof(p_value) <> 'number' or p_value::numeric % 1 <> 0
+            or p_value::numeric not between p_setting.minimum and p_setting.maximum
+          then format('must be whole and between %s and %s', p_setting.minimum, p_setting.maximum) end;
     when 'boolean' then
       return case when jsonb_typeof(p_value) <> 'boolean' then 'must be true or false' end;
     when 'text' then
@@ -283,10 +298,10 @@ begin
         when jsonb_typeof(p_value) <> 'string' or p_value #>> '{}' <> all (p_setting.choices)
           then 'must be one of ' || array_to_string(p_setting.choices, ', ') end;
     else
-      if jsonb_typeof(v_numbers) <> 'array' or jsonb_array_length(v_numbers) > 10 then
+      if jsonb_typeof(p_value) <> 'array' or jsonb_array_length(p_value) > 10 then
         return 'must be a list of at most 10 whole numbers';
       end if;
-      for v_number in select n.value from jsonb_array_elements(v_numbers) as n (value) loop
+      for v_number in select n.value from jsonb_array_elements(p_value) as n (value) loop
         if jsonb_typeof(v_number) <> 'number' or (v_number #>> '{}')::numeric % 1 <> 0
             or (v_number #>> '{}')::numeric not between p_setting.minimum and p_setting.maximum then
           return format('must be whole and between %s and %s', p_setting.minimum, p_setting.maximum);
@@ -330,22 +345,26 @@ revoke all on function private.setting from public, anon, authenticated, service
 
 create function private.setting_integer(p_key text)
 returns integer
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select (private.setting(p_key) #>> '{}')::integer
+begin
+  return (private.setting(p_key) #>> '{}')::integer;
+end;
 $$;
 comment on function private.setting_integer(text) is 'A setting that is a whole number, or null where that is allowed.';
 revoke all on function private.setting_integer from public, anon, authenticated, service_role;
 
 create function private.setting_text(p_key text)
 returns text
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select private.setting(p_key) #>> '{}'
+begin
+  return private.setting(p_key) #>> '{}';
+end;
 $$;
 comment on function private.setting_text(text) is 'A setting that is a text or a choice.';
 revoke all on function private.setting_text from public, anon, authenticated, service_role;

@@ -42,15 +42,17 @@ grant select on table public.mechanics to authenticated, service_role;
 
 create function private.is_admin()
 returns boolean
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
-  select exists (
+begin
+  return exists (
     select from public.profiles p
     where p.id = private.claimed_user() and p.role = 'admin' and p.deleted_at is null
-  )
+  );
+end;
 $$;
 comment on function private.is_admin() is 'Whether the signed-in user is staff, by the database and not by a claim.';
 revoke all on function private.is_admin from public, anon, authenticated, service_role;
@@ -95,6 +97,22 @@ end;
 $$;
 comment on function private.require_system() is 'Admits pg_cron, edge functions with the secret key, and operators.';
 revoke all on function private.require_system from public, anon, authenticated, service_role;
+
+create function private.batch_limit(p_limit integer)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if p_limit is null or p_limit < 1 then
+    perform private.fail('invalid_argument', 'p_limit must be at least 1.');
+  end if;
+  return p_limit;
+end;
+$$;
+comment on function private.batch_limit(integer) is 'The size of a batch of work (at least 1), or invalid_argument.';
+revoke all on function private.batch_limit from public, anon, authenticated, service_role;
 
 create function private.require_profile()
 returns public.profiles

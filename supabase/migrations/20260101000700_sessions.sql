@@ -35,6 +35,7 @@ create table public.sessions (
   both_present_seconds integer,
   interrupted_at timestamptz,
   grace_ends_at timestamptz,
+  next_warning_at timestamptz,
   end_reason text,
   ended_by uuid,
   end_note text,
@@ -42,6 +43,12 @@ create table public.sessions (
   metadata jsonb not null default '{}',
   version bigint not null default 1,
   last_event_at timestamptz not null default private.clock(),
+  due_at timestamptz generated always as (
+    case
+      when status in ('live', 'reconnecting') then least(expires_at, grace_ends_at, next_warning_at)
+      when status in ('scheduled', 'accepted') then scheduled_for
+    end
+  ) stored,
   created_at timestamptz not null default private.clock(),
   updated_at timestamptz not null default private.clock(),
   constraint customer_and_mechanic_are_different_people check (customer_user_id <> mechanic_id),
@@ -63,6 +70,12 @@ create table public.sessions (
   constraint only_a_reconnecting_session_has_a_grace_time
     check ((status = 'reconnecting') = (grace_ends_at is not null)),
   constraint a_reconnecting_session_was_interrupted check (status <> 'reconnecting' or interrupted_at is not null),
+  constraint only_a_running_session_warns check (next_warning_at is null or status in ('live', 'reconnecting')),
+  constraint times_are_finite check (
+    isfinite(expires_at) and isfinite(started_at) and isfinite(ended_at) and isfinite(accepted_at)
+    and isfinite(scheduled_for) and isfinite(created_at)
+  ),
+  constraint duration_is_bounded check (duration_minutes <= 100000),
   constraint a_session_expires_after_its_start check (expires_at > started_at),
   constraint a_session_ends_at_or_after_its_start check (ended_at >= started_at),
   constraint seconds_are_not_negative
@@ -74,6 +87,8 @@ comment on table public.sessions is
   'One consultation. Times are UTC, money is minor units. Participants read their own; admins all. '
   'Nothing secret is in here: payment identifiers live in private.';
 comment on column public.sessions.interrupted_at is 'While reconnecting: when the two were last together.';
+comment on column public.sessions.due_at is
+  'When the clock next has something to do here: expiry, end of grace, warning, or a booked time. For the tick.';
 comment on column public.sessions.last_event_at is 'The time of the last event. Within a session time never runs back.';
 
 create unique index uq_active_session_per_customer on public.sessions (customer_user_id) where status < 'completed';
@@ -83,6 +98,10 @@ create index sessions_mechanic_active_idx on public.sessions (mechanic_id) where
 create index sessions_preferred_mechanic_idx on public.sessions (preferred_mechanic_id)
 where preferred_mechanic_id is not null;
 create index sessions_plan_idx on public.sessions (plan);
+create index sessions_due_at_idx on public.sessions (due_at) where due_at is not null;
+create index sessions_ended_at_idx on public.sessions (ended_at) where status between 'completed' and 'refunded';
+create index sessions_without_expiry_idx on public.sessions (started_at)
+where status in ('live', 'reconnecting') and expires_at is null;
 create index sessions_waiting_since_idx on public.sessions ((greatest(created_at, scheduled_for, accepted_at)))
 where status < 'live';
 
@@ -108,6 +127,7 @@ create table public.session_participants (
   left_at timestamptz,
   is_connected boolean not null default false,
   presence_check_at timestamptz,
+  joined_by_video_at timestamptz,
   closed_at timestamptz,
   created_at timestamptz not null default private.clock(),
   updated_at timestamptz not null default private.clock(),
@@ -123,6 +143,8 @@ with (fillfactor = 80);
 comment on table public.session_participants is
   'The presence of a person in a session; a mechanic who gave the session back keeps a closed row. A heartbeat '
   'touches last_seen_at only, which no index contains (HOT).';
+comment on column public.session_participants.joined_by_video_at is
+  'Set when only the video server said that the person came; a later sign of life of the person confirms it.';
 create unique index one_open_row_per_role on public.session_participants (session_id, role) where closed_at is null;
 create index session_participants_user_id_idx on public.session_participants (user_id);
 create index session_participants_presence_check_at_idx on public.session_participants (presence_check_at)
@@ -141,6 +163,7 @@ create table public.session_assignments (
   preferred_mechanic_id uuid references public.mechanics (id),
   status text not null default 'queued',
   visible_to_all_at timestamptz not null default private.clock(),
+  announced_at timestamptz,
   accepted_at timestamptz,
   closed_at timestamptz,
   created_at timestamptz not null default private.clock(),
@@ -153,6 +176,10 @@ create table public.session_assignments (
 );
 comment on table public.session_assignments is
   'The place of a session in the queue of the mechanics. Participants read their own; the queue is mechanic_queue().';
+comment on column public.session_assignments.announced_at is
+  'When all mechanics were told; null while only the preferred one knows.';
+create index session_assignments_unannounced_idx on public.session_assignments (visible_to_all_at)
+where status = 'queued' and announced_at is null;
 create index session_assignments_queue_idx on public.session_assignments (created_at) where status = 'queued';
 create index session_assignments_mechanic_id_idx on public.session_assignments (mechanic_id)
 where mechanic_id is not null;
@@ -216,18 +243,20 @@ before update or delete or truncate on public.session_events
 for each statement execute function private.refuse_change();
 
 create function private.append_event(
-  p_session public.sessions, p_type text, p_actor_id uuid, p_payload jsonb, p_occurred_at timestamptz
+  p_session public.sessions, p_type text, p_actor_id uuid, p_payload jsonb, p_occurred_at timestamptz,
+  p_source text default 'sessions'
 )
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
+begin
   insert into public.session_events (
-    session_id, type, actor_id, actor_role, payload, version, occurred_at, created_at
+    session_id, source, type, actor_id, actor_role, payload, version, occurred_at, created_at
   )
   values (
-    p_session.id, p_type, p_actor_id,
+    p_session.id, p_source, p_type, p_actor_id,
     case
       when p_actor_id is null then 'system'
       when p_actor_id = p_session.customer_user_id then 'customer'
@@ -236,9 +265,10 @@ as $$
       else 'mechanic'
     end,
     p_payload, p_session.version, p_occurred_at, greatest(private.clock(), p_session.last_event_at)
-  )
+  );
+end;
 $$;
-comment on function private.append_event(public.sessions, text, uuid, jsonb, timestamptz) is
+comment on function private.append_event(public.sessions, text, uuid, jsonb, timestamptz, text) is
   'Writes one event. The actor is null for the system; who is neither customer, current mechanic nor admin is a '
   'mechanic who gave the session back.';
 revoke all on function private.append_event from public, anon, authenticated, service_role;
@@ -334,6 +364,10 @@ begin
   new.version := old.version + 1;
   new.updated_at := v_now;
   new.last_event_at := greatest(new.last_event_at, v_now);
+  if new.status in ('pending', 'scheduled') then
+    new.mechanic_id := null;
+    new.accepted_at := null;
+  end if;
   if new.status in ('accepted', 'live', 'reconnecting') then
     new.accepted_at := coalesce(new.accepted_at, v_now);
   end if;
@@ -358,7 +392,7 @@ end;
 $$;
 comment on function private.guard_status() is
   'Trigger: refuses an arc that is not in private.session_transitions (illegal_transition), for every role, bumps '
-  'the version, and stamps the times that a status needs and its writer left out.';
+  'the version, and stamps what a status needs and its writer left out.';
 revoke all on function private.guard_status from public, anon, authenticated, service_role;
 
 create trigger status_follows_the_state_machine
@@ -407,19 +441,77 @@ create trigger birth_leaves_an_event
 after insert on public.sessions
 for each row execute function private.record_status();
 
+create function private.close_places()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.session_participants p
+  set is_connected = false, presence_check_at = null, left_at = coalesce(p.left_at, new.ended_at),
+      updated_at = new.updated_at
+  where p.session_id = new.id and p.is_connected;
+  update public.session_assignments a
+  set status = case new.status when 'completed' then 'completed' when 'cancelled' then 'cancelled' else 'expired' end,
+      closed_at = new.updated_at, updated_at = new.updated_at
+  where a.session_id = new.id and a.closed_at is null;
+  return null;
+end;
+$$;
+comment on function private.close_places() is
+  'Trigger: whoever ends a session, nobody is connected to it any more and its assignment is closed. '
+  'Locks: participants, assignment.';
+revoke all on function private.close_places from public, anon, authenticated, service_role;
+
+create trigger an_end_closes_the_places
+after update on public.sessions
+for each row when (old.status < 'completed' and new.status >= 'completed')
+execute function private.close_places();
+
+create function private.reopen_places()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.session_participants p
+  set is_connected = false, presence_check_at = null, left_at = coalesce(p.left_at, new.updated_at),
+      closed_at = new.updated_at, updated_at = new.updated_at
+  where p.session_id = new.id and p.user_id = old.mechanic_id;
+  update public.session_assignments a
+  set status = 'queued', mechanic_id = null, accepted_at = null, announced_at = new.updated_at,
+      visible_to_all_at = least(a.visible_to_all_at, new.updated_at), updated_at = new.updated_at
+  where a.session_id = new.id and a.status = 'accepted';
+  return null;
+end;
+$$;
+comment on function private.reopen_places() is
+  'Trigger: whoever gives a session back to the queue, its mechanic''s row is closed and its assignment is offered to '
+  'all. Locks: participant, assignment.';
+revoke all on function private.reopen_places from public, anon, authenticated, service_role;
+
+create trigger a_return_reopens_the_places
+after update on public.sessions
+for each row when (old.mechanic_id is not null and new.status in ('pending', 'scheduled'))
+execute function private.reopen_places();
+
 -- Moving a session ----------------------------------------------------------------------------------------------
 
 create function private.announce(
   p_session_id uuid, p_to public.session_status, p_type text, p_at timestamptz, p_actor_id uuid, p_facts jsonb
 )
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
-  select set_config('taximeter.event', jsonb_build_object(
+begin
+  perform set_config('taximeter.event', jsonb_build_object(
     'session_id', p_session_id, 'to', p_to, 'type', p_type, 'at', p_at, 'actor_id', p_actor_id, 'facts', p_facts
-  )::text, true)
+  )::text, true);
+end;
 $$;
 comment on function private.announce(uuid, public.session_status, text, timestamptz, uuid, jsonb) is
   'Names the event that the next change of this session''s status is recorded as.';
@@ -427,11 +519,13 @@ revoke all on function private.announce from public, anon, authenticated, servic
 
 create function private.session_clock(p_session public.sessions)
 returns timestamptz
-language sql
+language plpgsql
 volatile
 set search_path = ''
 as $$
-  select greatest(private.clock(), p_session.last_event_at)
+begin
+  return greatest(private.clock(), p_session.last_event_at);
+end;
 $$;
 comment on function private.session_clock(public.sessions) is
   'The time in a session: the clock, or its last event if that is later. Read once, under the session''s lock.';
@@ -460,14 +554,16 @@ revoke all on function private.lock_session from public, anon, authenticated, se
 
 create function private.role_in(p_session public.sessions, p_user_id uuid)
 returns text
-language sql
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select case p_user_id
+begin
+  return case p_user_id
     when p_session.customer_user_id then 'customer'
     when p_session.mechanic_id then 'mechanic'
-  end
+  end;
+end;
 $$;
 comment on function private.role_in(public.sessions, uuid) is 'customer, mechanic, or null for everybody else.';
 revoke all on function private.role_in from public, anon, authenticated, service_role;
@@ -503,13 +599,9 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  v_before public.sessions := private.lock_session(p_session.id);
   v_after public.sessions;
 begin
-  if v_before.version is distinct from p_session.version then
-    raise exception 'session % was moved without its lock', p_session.id;
-  end if;
-  if v_before.status <> p_to then
+  if p_session.status <> p_to then
     perform private.announce(p_session.id, p_to, p_type, p_at, p_actor_id, p_facts);
   end if;
   update public.sessions s
@@ -525,6 +617,7 @@ begin
       both_present_seconds = p_session.both_present_seconds,
       interrupted_at = p_session.interrupted_at,
       grace_ends_at = p_session.grace_ends_at,
+      next_warning_at = p_session.next_warning_at,
       end_reason = p_session.end_reason,
       ended_by = p_session.ended_by,
       end_note = p_session.end_note,
@@ -532,9 +625,12 @@ begin
       version = s.version + 1,
       last_event_at = greatest(s.last_event_at, p_at),
       updated_at = greatest(private.clock(), s.last_event_at)
-  where s.id = p_session.id
+  where s.id = p_session.id and s.version = p_session.version
   returning s.* into v_after;
-  if v_before.status = p_to then
+  if v_after.id is null then
+    raise exception 'session % was moved without its lock', p_session.id;
+  end if;
+  if p_session.status = p_to then
     perform private.append_event(v_after, p_type, p_actor_id, p_facts, p_at);
   end if;
   return v_after;

@@ -16,101 +16,316 @@ grant execute on function public.calculate_session_expiry to authenticated, serv
 
 create function private.grace(p_type text)
 returns interval
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select make_interval(secs => private.setting_integer(
+begin
+  return make_interval(secs => private.setting_integer(
     case p_type when 'chat' then 'chat_reconnect_grace_seconds' else 'reconnect_grace_seconds' end
-  ))
+  ));
+end;
 $$;
 comment on function private.grace(text) is 'How long the two may be apart before the session ends, by its type.';
 revoke all on function private.grace from public, anon, authenticated, service_role;
 
 create function private.presence_timeout()
 returns interval
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select make_interval(secs => private.setting_integer('presence_timeout_seconds'))
+begin
+  return make_interval(secs => private.setting_integer('presence_timeout_seconds'));
+end;
 $$;
 comment on function private.presence_timeout() is 'Who is silent so long is gone since the last sign of life.';
 revoke all on function private.presence_timeout from public, anon, authenticated, service_role;
 
 create function private.seconds_of(p_ranges tstzmultirange)
 returns integer
-language sql
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select coalesce(floor(sum(extract(epoch from upper(r.span) - lower(r.span)))), 0)::integer
-  from unnest(p_ranges) as r (span)
+begin
+  return (
+    select coalesce(floor(sum(extract(epoch from upper(r.span) - lower(r.span)))), 0)::integer
+    from unnest(p_ranges) as r (span)
+  );
+end;
 $$;
 comment on function private.seconds_of(tstzmultirange) is 'The whole seconds in some spans of time.';
 revoke all on function private.seconds_of from public, anon, authenticated, service_role;
 
-create function private.presence(p_session_id uuid, p_user_id uuid, p_as_of timestamptz, p_open_until timestamptz)
+create function private.presence(
+  p_session_id uuid, p_user_id uuid, p_as_of timestamptz, p_open_until timestamptz, p_bounds text
+)
 returns tstzmultirange
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select coalesce(range_agg(tstzrange(e.occurred_at, e.until)) filter (where e.occurred_at < e.until), '{}')
-  from (
-    select
-      v.type, v.occurred_at,
-      least(p_as_of, coalesce(lead(v.occurred_at) over (order by v.occurred_at, v.id), p_open_until)) as until
-    from public.session_events v
-    where v.session_id = p_session_id
-      and v.type in ('joined', 'left', 'disconnected')
-      and v.payload ->> 'user_id' = p_user_id::text
-  ) e
-  where e.type = 'joined'
+begin
+  return (
+    select coalesce(
+      range_agg(tstzrange(e.occurred_at, e.until, p_bounds)) filter (
+        -- Who came by the word of the video server alone, and was not heard of afterwards, never came.
+        where e.occurred_at < e.until or (e.occurred_at = e.until and not e.is_video)
+      ),
+      '{}'
+    )
+    from (
+      select
+        v.type, v.occurred_at, v.payload ? 'via' as is_video,
+        least(p_as_of, coalesce(lead(v.occurred_at) over (order by v.occurred_at, v.id), p_open_until)) as until
+      from public.session_events v
+      where v.session_id = p_session_id
+        and v.type in ('joined', 'left', 'disconnected')
+        and v.payload ->> 'user_id' = p_user_id::text
+    ) e
+    where e.type = 'joined'
+  );
+end;
 $$;
-comment on function private.presence(uuid, uuid, timestamptz, timestamptz) is
+comment on function private.presence(uuid, uuid, timestamptz, timestamptz, text) is
   'When a person was there, from the join and leave events; a presence without a leave lasts until p_open_until.';
 revoke all on function private.presence from public, anon, authenticated, service_role;
 
-create function private.apart_since(p_session public.sessions, p_as_of timestamptz, p_timeout interval)
+create function private.together(p_session public.sessions, p_as_of timestamptz)
+returns tstzmultirange
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return private.presence(p_session.id, p_session.customer_user_id, p_as_of, p_as_of, '[]')
+    * private.presence(p_session.id, p_session.mechanic_id, p_as_of, p_as_of, '[]')
+    * tstzmultirange(tstzrange(p_session.started_at, greatest(p_session.started_at, p_as_of), '[]'));
+end;
+$$;
+comment on function private.together(public.sessions, timestamptz) is
+  'When the two of a started session were there together until then, from the join and leave events, instants '
+  'included.';
+revoke all on function private.together from public, anon, authenticated, service_role;
+
+create function private.is_confirmed(p_participant public.session_participants)
+returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return p_participant.joined_by_video_at is null;
+end;
+$$;
+comment on function private.is_confirmed(public.session_participants) is
+  'Whether the person gave a sign of life of his own since he came; the word of the video server alone is not one.';
+revoke all on function private.is_confirmed from public, anon, authenticated, service_role;
+
+create function private.is_silent(
+  p_participant public.session_participants, p_as_of timestamptz, p_timeout interval
+)
+returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return p_participant.is_connected and p_participant.last_seen_at + p_timeout <= p_as_of;
+end;
+$$;
+comment on function private.is_silent(public.session_participants, timestamptz, interval) is
+  'Whether somebody who is connected has given no sign of life for so long that he counts as gone.';
+revoke all on function private.is_silent from public, anon, authenticated, service_role;
+
+create function private.last_together(p_session public.sessions, p_as_of timestamptz)
 returns timestamptz
 language sql
 stable
 set search_path = ''
 as $$
-  select coalesce(
-    p_session.interrupted_at,
-    (
-      select min(greatest(p.last_seen_at, p_session.started_at))
-      from public.session_participants p
-      where p.session_id = p_session.id and p.is_connected and p.last_seen_at + p_timeout <= p_as_of
-    )
-  )
+  select coalesce(upper(private.together(p_session, p_as_of)), p_session.started_at)
 $$;
-comment on function private.apart_since(public.sessions, timestamptz, interval) is
-  'For a started session: the last instant at which both were present, if they are apart as of then, else null.';
-revoke all on function private.apart_since from public, anon, authenticated, service_role;
+comment on function private.last_together(public.sessions, timestamptz) is
+  'The last instant until then at which the two of a started session were both there.';
+revoke all on function private.last_together from public, anon, authenticated, service_role;
 
-create function private.is_over(p_session public.sessions, p_now timestamptz)
-returns boolean
+create function private.silent_since(p_session public.sessions, p_as_of timestamptz)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select min(private.last_together(p_session, p.last_seen_at))
+    from public.session_participants p
+    cross join private.presence_timeout() as t (timeout)
+    where p.session_id = p_session.id
+      and private.is_silent(p, p_as_of, t.timeout)
+      and (p_session.interrupted_at is null or not private.is_confirmed(p))
+  );
+end;
+$$;
+comment on function private.silent_since(public.sessions, timestamptz) is
+  'When the two of a started session were last together, if somebody has fallen silent since and nobody has written '
+  'it down; else null. An interruption that is written down stands, whoever else falls silent meanwhile.';
+revoke all on function private.silent_since from public, anon, authenticated, service_role;
+
+create function private.expiry(p_session public.sessions)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    p_session.expires_at,
+    p_session.started_at + make_interval(mins => private.setting_integer('max_session_minutes'))
+  );
+end;
+$$;
+comment on function private.expiry(public.sessions) is
+  'When a started session is over; an imported one without an expiry when it has lasted as long as any may.';
+revoke all on function private.expiry from public, anon, authenticated, service_role;
+
+create function private.as_of(p_session public.sessions, p_now timestamptz)
+returns timestamptz
 language sql
 stable
 set search_path = ''
 as $$
-  select p_session.status in ('live', 'reconnecting') and (
-    coalesce(p_session.expires_at <= p_now, false)
-    or coalesce(
-      coalesce(
-        p_session.grace_ends_at,
-        private.apart_since(p_session, p_now, private.presence_timeout()) + private.grace(p_session.type)
-      ) <= p_now,
-      false
-    )
-  )
+  select case
+    when p_session.status in ('live', 'reconnecting') then least(p_now, private.expiry(p_session))
+    else p_now
+  end
+$$;
+comment on function private.as_of(public.sessions, timestamptz) is
+  'The time that counts for a session: now, and for a running one at most its expiry.';
+revoke all on function private.as_of from public, anon, authenticated, service_role;
+
+create function private.is_over(p_session public.sessions, p_now timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if p_session.status not in ('live', 'reconnecting') then
+    return false;
+  end if;
+  if private.expiry(p_session) <= p_now or p_session.grace_ends_at <= p_now then
+    return true;
+  end if;
+  return coalesce(private.silent_since(p_session, p_now) + private.grace(p_session.type) <= p_now, false);
+end;
 $$;
 comment on function private.is_over(public.sessions, timestamptz) is
   'Whether a running session has reached its time or the end of its grace, written down or not.';
 revoke all on function private.is_over from public, anon, authenticated, service_role;
+
+create function private.is_due(p_session public.sessions, p_now timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case
+    when p_session.status >= 'completed' then false
+    when p_session.status in ('scheduled', 'accepted') and p_session.scheduled_for <= p_now then true
+    when private.is_over(p_session, p_now) then true
+    else exists (
+      select
+      from public.session_participants p
+      cross join private.presence_timeout() as t (timeout)
+      where p.session_id = p_session.id and private.is_silent(p, p_now, t.timeout)
+    )
+  end;
+end;
+$$;
+comment on function private.is_due(public.sessions, timestamptz) is
+  'Whether something about the session is true already and not yet written down: see private.settle.';
+revoke all on function private.is_due from public, anon, authenticated, service_role;
+
+create function private.was_cut_off(p_session public.sessions, p_now timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return coalesce(greatest(
+    p_session.started_at + make_interval(mins => private.setting_integer('max_session_minutes')),
+    p_session.expires_at
+  ) <= p_now, false);
+end;
+$$;
+comment on function private.was_cut_off(public.sessions, timestamptz) is
+  'Whether a session that still runs is longer than any may be: nobody ended it, the safety net does.';
+revoke all on function private.was_cut_off from public, anon, authenticated, service_role;
+
+-- Warnings ------------------------------------------------------------------------------------------------------
+
+create function private.warnings(p_expires_at timestamptz)
+returns table (minutes integer, warn_at timestamptz)
+language sql
+stable
+set search_path = ''
+as $$
+  select distinct w.minutes::integer, p_expires_at - make_interval(mins => w.minutes::integer)
+  from jsonb_array_elements_text(private.setting('warning_minutes')) as w (minutes)
+  order by 2
+$$;
+comment on function private.warnings(timestamptz) is 'The warnings before an expiry, the earliest first.';
+revoke all on function private.warnings from public, anon, authenticated, service_role;
+
+create function private.next_warning(p_expires_at timestamptz, p_after timestamptz)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (select min(w.warn_at) from private.warnings(p_expires_at) w where w.warn_at > p_after);
+end;
+$$;
+comment on function private.next_warning(timestamptz, timestamptz) is
+  'When the next warning after then is due, or null. A moved expiry arms anew what now lies ahead.';
+revoke all on function private.next_warning from public, anon, authenticated, service_role;
+
+create function private.arm_warnings()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  new.next_warning_at := case
+    when new.status in ('live', 'reconnecting')
+      then private.next_warning(new.expires_at, greatest(new.started_at, private.session_clock(new)))
+  end;
+  return new;
+end;
+$$;
+comment on function private.arm_warnings() is 'Trigger: sets the next warning whenever a session gets another expiry.';
+revoke all on function private.arm_warnings from public, anon, authenticated, service_role;
+
+create trigger warnings_follow_the_expiry
+before update of status, expires_at on public.sessions
+for each row when (
+  old.expires_at is distinct from new.expires_at
+  or (old.status in ('live', 'reconnecting')) <> (new.status in ('live', 'reconnecting'))
+)
+execute function private.arm_warnings();
+
+create trigger warnings_begin_with_the_session
+before insert on public.sessions
+for each row when (new.status in ('live', 'reconnecting'))
+execute function private.arm_warnings();
+
+-- The end -------------------------------------------------------------------------------------------------------
 
 create type private.end_facts as (
   started_at timestamptz,
@@ -179,9 +394,46 @@ comment on function private.decide_end(private.end_facts, private.billing_rule) 
   'The meaning of an end: completed when it started and lasted long enough, else not; and why. The one place.';
 revoke all on function private.decide_end from public, anon, authenticated, service_role;
 
-create function private.end_facts(
-  p_session public.sessions, p_now timestamptz, p_cause text, p_asked_by text
-)
+create type public.session_end_result as (
+  session_id uuid,
+  final_status public.session_status,
+  already_ended boolean,
+  started boolean,
+  started_at timestamptz,
+  ended_at timestamptz,
+  duration_seconds integer,
+  billable_seconds integer,
+  reason text,
+  payout_cents integer,
+  refund_cents integer,
+  currency text
+);
+comment on type public.session_end_result is
+  'The outcome of a session. Seconds and minor units; payout to the mechanic, refund to the customer.';
+
+create function private.came(p_session public.sessions, p_user_id uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (
+    select
+    from public.session_events e
+    where e.session_id = p_session.id
+      and e.type = 'joined'
+      and not e.payload ? 'via'
+      and e.payload ->> 'user_id' = p_user_id::text
+      and e.occurred_at >= p_session.accepted_at
+  );
+end;
+$$;
+comment on function private.came(public.sessions, uuid) is
+  'Whether somebody joined since the accept, be it for a moment.';
+revoke all on function private.came from public, anon, authenticated, service_role;
+
+create function private.end_facts(p_session public.sessions, p_now timestamptz, p_cause text, p_asker_id uuid)
 returns private.end_facts
 language plpgsql
 stable
@@ -190,62 +442,81 @@ as $$
 declare
   v_facts private.end_facts;
   v_timeout interval := private.presence_timeout();
-  v_as_of timestamptz := least(p_now, p_session.expires_at);
+  v_as_of timestamptz := private.as_of(p_session, p_now);
+  v_person public.session_participants;
   v_customer_seen timestamptz;
   v_mechanic_seen timestamptz;
   v_customer tstzmultirange;
   v_mechanic tstzmultirange;
   v_together tstzmultirange;
+  v_since_accept constant tstzmultirange := tstzmultirange(tstzrange(p_session.accepted_at, null));
 begin
-  select p.last_seen_at into v_customer_seen
-  from public.session_participants p
-  where p.session_id = p_session.id and p.user_id = p_session.customer_user_id;
-  select p.last_seen_at into v_mechanic_seen
-  from public.session_participants p
-  where p.session_id = p_session.id and p.user_id = p_session.mechanic_id;
+  v_facts.over_at := least(v_as_of, p_session.interrupted_at);
+  for v_person in
+    select p.*
+    from public.session_participants p
+    where p.session_id = p_session.id and p.user_id in (p_session.customer_user_id, p_session.mechanic_id)
+  loop
+    -- Asking for the end is a sign of life of who asks, as of now and not before.
+    if v_person.user_id = p_asker_id and v_person.is_connected
+        and not private.is_silent(v_person, v_as_of, v_timeout) then
+      v_person.last_seen_at := greatest(v_person.last_seen_at, p_now);
+      v_person.joined_by_video_at := null;
+    end if;
+    if v_person.user_id = p_session.customer_user_id then
+      v_customer_seen := v_person.last_seen_at;
+    else
+      v_mechanic_seen := v_person.last_seen_at;
+    end if;
+    if v_person.is_connected and p_session.started_at is not null and (
+      not private.is_confirmed(v_person)
+      or (p_session.interrupted_at is null and private.is_silent(v_person, v_as_of, v_timeout))
+    ) then
+      v_facts.over_at := least(v_facts.over_at, private.last_together(p_session, v_person.last_seen_at));
+    end if;
+  end loop;
 
   if p_session.started_at is not null then
-    v_facts.over_at := greatest(
-      p_session.started_at, least(v_as_of, private.apart_since(p_session, v_as_of, v_timeout))
-    );
-    v_customer := private.presence(
-      p_session.id, p_session.customer_user_id, v_facts.over_at, v_facts.over_at
-    );
-    v_mechanic := private.presence(p_session.id, p_session.mechanic_id, v_facts.over_at, v_facts.over_at);
     v_facts.started_at := p_session.started_at;
-    v_together := v_customer * v_mechanic
-      * tstzmultirange(tstzrange(p_session.started_at, v_facts.over_at));
+    v_facts.over_at := greatest(v_facts.over_at, p_session.started_at);
+    v_together := private.together(p_session, v_facts.over_at);
   else
-    -- Before the start nobody's silence is dropped: a presence without a leave ends at the last sign of life.
-    v_customer := private.presence(p_session.id, p_session.customer_user_id, v_as_of, v_customer_seen);
-    v_mechanic := private.presence(p_session.id, p_session.mechanic_id, v_as_of, v_mechanic_seen);
-    v_customer := v_customer * tstzmultirange(tstzrange(p_session.accepted_at, null));
-    v_mechanic := v_mechanic * tstzmultirange(tstzrange(p_session.accepted_at, null));
+    -- Nothing started yet: a presence without a leave ends at the last sign of life.
+    v_customer := v_since_accept
+      * private.presence(p_session.id, p_session.customer_user_id, v_as_of, v_customer_seen, '[)');
+    v_mechanic := v_since_accept
+      * private.presence(p_session.id, p_session.mechanic_id, v_as_of, v_mechanic_seen, '[)');
     v_together := v_customer * v_mechanic;
     v_facts.started_at := lower(v_together);
-    if v_facts.started_at is not null then
-      v_facts.over_at := least(
+    v_facts.over_at := case
+      when v_facts.started_at is null then v_as_of
+      else least(
         upper(v_together), public.calculate_session_expiry(v_facts.started_at, p_session.duration_minutes)
-      );
-      v_together := v_together * tstzmultirange(tstzrange(v_facts.started_at, v_facts.over_at));
-    else
-      v_facts.over_at := v_as_of;
-    end if;
+      ) end;
+    v_together := v_together * tstzmultirange(tstzrange(v_facts.started_at, v_facts.over_at));
+    v_facts.customer_waited_seconds := case
+      when private.came(p_session, p_session.customer_user_id) or not isempty(v_customer)
+        then private.seconds_of(v_customer) end;
+    v_facts.mechanic_waited_seconds := case
+      when private.came(p_session, p_session.mechanic_id) or not isempty(v_mechanic)
+        then private.seconds_of(v_mechanic) end;
   end if;
 
   v_facts.both_present_seconds := private.seconds_of(v_together);
   v_facts.was_accepted := p_session.mechanic_id is not null;
-  v_facts.customer_waited_seconds := case when not isempty(v_customer) then private.seconds_of(v_customer) end;
-  v_facts.mechanic_waited_seconds := case when not isempty(v_mechanic) then private.seconds_of(v_mechanic) end;
   v_facts.cause := p_cause;
-  v_facts.asked_by := p_asked_by;
+  v_facts.asked_by := case
+    when p_asker_id is not null and not private.is_over(p_session, p_now)
+      then coalesce(private.role_in(p_session, p_asker_id), 'admin') end;
   v_facts.no_show_after_seconds := private.setting_integer('no_show_after_seconds');
   return v_facts;
 end;
 $$;
-comment on function private.end_facts(public.sessions, timestamptz, text, text) is
+comment on function private.end_facts(public.sessions, timestamptz, text, uuid) is
   'What is known about a session as of now, for private.decide_end: a started one is over at its expiry or when the '
-  'two were last together; for one without a start the join and leave events since the accept are searched for it.';
+  'two were last together; for one without a start the join and leave events since the accept are searched for it. '
+  'Who has fallen silent counts as gone, and who came only by the word of the video server as never come, whether '
+  'that is written down yet or not.';
 revoke all on function private.end_facts from public, anon, authenticated, service_role;
 
 create function private.effective_status(p_session public.sessions)
@@ -260,7 +531,7 @@ declare
   v_user uuid := private.claimed_user();
   v_now timestamptz;
 begin
-  if p_session.status not in ('live', 'reconnecting') then
+  if p_session.status not in ('scheduled', 'accepted', 'live', 'reconnecting') then
     return p_session.status;
   end if;
   -- The row handed in may be made up; what is said about presence comes from the stored one, if it is the caller's.
@@ -275,10 +546,11 @@ begin
   if private.is_over(v_session, v_now) then
     return (private.decide_end(private.end_facts(v_session, v_now, null, null), private.billing_rule())).status;
   end if;
-  if private.apart_since(v_session, v_now, private.presence_timeout()) is not null then
-    return 'reconnecting'::public.session_status;
-  end if;
-  return v_session.status;
+  return case
+    when v_session.status = 'scheduled' and v_session.scheduled_for <= v_now then 'pending'
+    when v_session.status = 'accepted' and v_session.scheduled_for <= v_now then 'waiting'
+    when v_session.status = 'live' and private.silent_since(v_session, v_now) is not null then 'reconnecting'
+    else v_session.status end;
 end;
 $$;
 comment on function private.effective_status(public.sessions) is 'Behind public.effective_status.';

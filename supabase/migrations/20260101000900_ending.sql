@@ -2,38 +2,43 @@
 -- the system asks; the database decides (private.decide_end) and writes status, times, assignment, presence and the
 -- event in one transaction. Later capabilities hang their part (money, messages) on the `ended` event.
 
-create type public.session_end_result as (
-  session_id uuid,
-  final_status public.session_status,
-  already_ended boolean,
-  started boolean,
-  started_at timestamptz,
-  ended_at timestamptz,
-  duration_seconds integer,
-  billable_seconds integer,
-  reason text,
-  payout_cents integer,
-  refund_cents integer,
-  currency text
-);
-comment on type public.session_end_result is
-  'The outcome of a session. Seconds and minor units; payout to the mechanic, refund to the customer.';
-
 create function private.end_result(p_session public.sessions, p_already_ended boolean)
 returns public.session_end_result
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select (
+begin
+  return (
     p_session.id, p_session.status, p_already_ended, p_session.started_at is not null, p_session.started_at,
     p_session.ended_at, coalesce(p_session.duration_seconds, 0), coalesce(p_session.billable_seconds, 0),
     p_session.end_reason, 0, 0, p_session.currency
-  )::public.session_end_result
+  )::public.session_end_result;
+end;
 $$;
 comment on function private.end_result(public.sessions, boolean) is
   'The stored outcome of a session. No money is held for free sessions, so none is paid or given back.';
 revoke all on function private.end_result from public, anon, authenticated, service_role;
+
+create function private.touch(p_session_id uuid, p_user_id uuid, p_now timestamptz)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update public.session_participants p
+  set last_seen_at = greatest(p.last_seen_at, p_now), joined_by_video_at = null
+  where p.session_id = p_session_id
+    and p.user_id = p_user_id
+    and p.is_connected
+    and not private.is_silent(p, p_now, private.presence_timeout());
+  return found;
+end;
+$$;
+comment on function private.touch(uuid, uuid, timestamptz) is
+  'A sign of life of somebody who is connected and not silent for too long: one HOT update. Says whether he was. '
+  'Locks: his row.';
+revoke all on function private.touch from public, anon, authenticated, service_role;
 
 create function private.disconnect(
   p_session public.sessions, p_user_id uuid, p_type text, p_at timestamptz, p_actor_id uuid
@@ -44,24 +49,37 @@ set search_path = ''
 as $$
 declare
   v_session public.sessions := p_session;
-  v_role text;
+  v_person public.session_participants;
+  v_apart_since timestamptz;
 begin
-  update public.session_participants p
-  set is_connected = false, left_at = p_at, presence_check_at = null, updated_at = private.clock()
+  select p.* into v_person
+  from public.session_participants p
   where p.session_id = v_session.id and p.user_id = p_user_id and p.is_connected
-  returning p.role into v_role;
-  if v_role is null then
+  for update;
+  if v_person.user_id is null then
     return v_session;
   end if;
+  if v_session.started_at is not null then
+    v_apart_since := private.last_together(v_session, p_at);
+  end if;
+  update public.session_participants p
+  set is_connected = false, left_at = p_at, presence_check_at = null, updated_at = private.clock()
+  where p.session_id = v_session.id and p.user_id = p_user_id;
+  -- An interruption stands once it is written down, unless it ended a presence that never was.
+  if v_apart_since < v_session.interrupted_at and not private.is_confirmed(v_person) then
+    v_session.interrupted_at := v_apart_since;
+    v_session.grace_ends_at := v_apart_since + private.grace(v_session.type);
+  end if;
   v_session := private.move_session(
-    v_session, v_session.status, p_type, p_at, p_actor_id, jsonb_build_object('user_id', p_user_id, 'role', v_role)
+    v_session, v_session.status, p_type, p_at, p_actor_id,
+    jsonb_build_object('user_id', p_user_id, 'role', v_person.role)
   );
   if v_session.status = 'live' then
-    v_session.interrupted_at := greatest(p_at, v_session.started_at);
-    v_session.grace_ends_at := v_session.interrupted_at + private.grace(v_session.type);
+    v_session.interrupted_at := v_apart_since;
+    v_session.grace_ends_at := v_apart_since + private.grace(v_session.type);
     v_session := private.move_session(
-      v_session, 'reconnecting', 'reconnecting', v_session.interrupted_at, p_actor_id,
-      jsonb_build_object('absent_role', v_role, 'grace_ends_at', v_session.grace_ends_at)
+      v_session, 'reconnecting', 'reconnecting', v_apart_since, p_actor_id,
+      jsonb_build_object('absent_role', v_person.role, 'grace_ends_at', v_session.grace_ends_at)
     );
   end if;
   return v_session;
@@ -79,13 +97,14 @@ set search_path = ''
 as $$
 declare
   v_session public.sessions := p_session;
-  v_as_of timestamptz := least(p_now, p_session.expires_at);
+  v_as_of timestamptz := private.as_of(p_session, p_now);
+  v_timeout interval := private.presence_timeout();
   v_silent record;
 begin
   for v_silent in
     select p.user_id, p.last_seen_at
     from public.session_participants p
-    where p.session_id = v_session.id and p.is_connected and p.last_seen_at + private.presence_timeout() <= v_as_of
+    where p.session_id = v_session.id and private.is_silent(p, v_as_of, v_timeout)
     order by p.last_seen_at, p.user_id
     for update
   loop
@@ -99,6 +118,37 @@ comment on function private.drop_silent(public.sessions, timestamptz) is
   'Locks: session (held), participants.';
 revoke all on function private.drop_silent from public, anon, authenticated, service_role;
 
+create function private.ended(
+  p_session public.sessions, p_now timestamptz, p_facts private.end_facts, p_decision private.end_decision
+)
+returns public.sessions
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_session public.sessions := p_session;
+begin
+  if v_session.started_at is null and p_facts.started_at is not null then
+    v_session.started_at := p_facts.started_at;
+    v_session.expires_at := public.calculate_session_expiry(p_facts.started_at, v_session.duration_minutes);
+  end if;
+  v_session.ended_at := p_facts.over_at;
+  v_session.duration_seconds := p_decision.duration_seconds;
+  v_session.billable_seconds := p_decision.billable_seconds;
+  v_session.both_present_seconds := p_facts.both_present_seconds;
+  v_session.end_reason := p_decision.reason;
+  if private.is_over(p_session, p_now) and private.was_cut_off(p_session, p_now) then
+    v_session.metadata := v_session.metadata
+      || '{"auto_ended": true, "auto_end_reason": "exceeded_3h_limit"}'::jsonb;
+  end if;
+  return v_session;
+end;
+$$;
+comment on function private.ended(public.sessions, timestamptz, private.end_facts, private.end_decision) is
+  'The row of a session as its end leaves it, but for the status.';
+revoke all on function private.ended from public, anon, authenticated, service_role;
+
 create function private.end_session(
   p_session public.sessions, p_now timestamptz, p_cause text, p_asker_id uuid, p_note text
 )
@@ -108,21 +158,21 @@ set search_path = ''
 as $$
 declare
   v_session public.sessions := p_session;
-  v_is_over boolean := private.is_over(p_session, p_now);
-  v_asker uuid := case when not v_is_over then p_asker_id end;
-  v_asked_by text;
-  v_rule private.billing_rule := private.billing_rule();
+  v_rule private.billing_rule;
   v_facts private.end_facts;
   v_decision private.end_decision;
+  v_asker_id uuid;
 begin
   if v_session.status >= 'completed' then
     return v_session;
   end if;
-  if v_asker is not null then
-    v_asked_by := coalesce(private.role_in(v_session, v_asker), 'admin');
-  end if;
-  v_facts := private.end_facts(v_session, p_now, p_cause, v_asked_by);
+  v_rule := private.billing_rule();
+  v_facts := private.end_facts(v_session, p_now, p_cause, p_asker_id);
   v_decision := private.decide_end(v_facts, v_rule);
+  if v_facts.asked_by is not null then
+    v_asker_id := p_asker_id;
+    perform private.touch(v_session.id, p_asker_id, p_now);
+  end if;
 
   if v_session.started_at is null and v_facts.started_at is not null then
     v_session.started_at := v_facts.started_at;
@@ -132,15 +182,11 @@ begin
     );
   end if;
 
-  v_session.ended_at := v_facts.over_at;
-  v_session.duration_seconds := v_decision.duration_seconds;
-  v_session.billable_seconds := v_decision.billable_seconds;
-  v_session.both_present_seconds := v_facts.both_present_seconds;
-  v_session.end_reason := v_decision.reason;
-  v_session.ended_by := v_asker;
+  v_session := private.ended(v_session, p_now, v_facts, v_decision);
+  v_session.ended_by := v_asker_id;
   v_session.end_note := left(p_note, 500);
   v_session := private.move_session(
-    v_session, v_decision.status, 'ended', v_facts.over_at, v_asker,
+    v_session, v_decision.status, 'ended', v_facts.over_at, v_asker_id,
     jsonb_build_object(
       'reason', v_decision.reason,
       'duration_seconds', v_decision.duration_seconds,
@@ -150,17 +196,10 @@ begin
     )
   );
 
-  update public.session_participants p
-  set is_connected = false, presence_check_at = null, left_at = coalesce(p.left_at, v_session.ended_at),
-      updated_at = private.clock()
-  where p.session_id = v_session.id and p.is_connected;
-  update public.session_assignments a
-  set status = case v_session.status
-        when 'completed' then 'completed'
-        when 'cancelled' then 'cancelled'
-        else 'expired' end,
-      closed_at = p_now, updated_at = private.clock()
-  where a.session_id = v_session.id and a.closed_at is null;
+  perform private.close_request(v_session, p_now);
+  if v_session.metadata ? 'auto_ended' then
+    perform private.log_op('autoclose.session', v_session.id, jsonb_build_object('ended_at', v_session.ended_at));
+  end if;
   return v_session;
 end;
 $$;
@@ -178,10 +217,15 @@ as $$
 declare
   v_session public.sessions := p_session;
 begin
-  if v_session.status not in ('live', 'reconnecting') then
-    return v_session;
+  if v_session.status in ('scheduled', 'accepted') and v_session.scheduled_for <= p_now then
+    v_session := private.move_session(
+      v_session, case v_session.status when 'accepted' then 'waiting' else 'pending' end::public.session_status,
+      'due', v_session.scheduled_for, null, '{}'
+    );
   end if;
-  v_session := private.drop_silent(v_session, p_now);
+  if v_session.status < 'completed' then
+    v_session := private.drop_silent(v_session, p_now);
+  end if;
   if private.is_over(v_session, p_now) then
     v_session := private.end_session(v_session, p_now, null, null, null);
   end if;
@@ -189,9 +233,33 @@ begin
 end;
 $$;
 comment on function private.settle(public.sessions, timestamptz) is
-  'Writes down what is already true of a running session: who dropped out, and that it is over. Every command does '
-  'it first, so that nothing depends on when a job runs. Locks: session (held), participants, assignment.';
+  'Writes down what is already true: a booked time has come, somebody dropped out, the session is over. Every command '
+  'does it first, so that nothing depends on when a job runs. Locks: session (held), participants, assignment.';
 revoke all on function private.settle from public, anon, authenticated, service_role;
+
+create function private.visible_session(p_session_id uuid)
+returns public.sessions
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+begin
+  select s.* into v_session from public.sessions s where s.id = p_session_id;
+  if private.is_system() or private.is_admin() then
+    if v_session.id is null then
+      perform private.fail('session_not_found');
+    end if;
+  elsif private.role_in(v_session, private.require_user()) is null then
+    perform private.fail('session_not_found');
+  end if;
+  return v_session;
+end;
+$$;
+comment on function private.visible_session(uuid) is
+  'A session for its participants, admins and the system, not locked; session_not_found for everybody else.';
+revoke all on function private.visible_session from public, anon, authenticated, service_role;
 
 create function private.end_session_with_semantics(p_session_id uuid, p_reason text)
 returns public.session_end_result
@@ -200,34 +268,27 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_user uuid;
+  v_user uuid := private.claimed_user();
   v_session public.sessions;
   v_now timestamptz;
 begin
-  if private.is_system() or private.is_admin() then
-    v_user := private.claimed_user();
-    v_session := private.lock_session(p_session_id);
-    if v_session.id is null then
-      perform private.fail('session_not_found');
-    end if;
-  else
+  if not private.is_system() then
     v_user := private.require_user();
-    v_session := private.lock_own_session(p_session_id, v_user);
+  end if;
+  if not exists (select from public.sessions s where s.id = p_session_id) then
+    return private.end_diagnostic_session(p_session_id, v_user, p_reason);
+  end if;
+  perform private.visible_session(p_session_id);
+  v_session := private.lock_session(p_session_id);
+  if not (private.is_system() or private.is_admin()) and private.role_in(v_session, v_user) is null then
+    perform private.fail('session_not_found');
   end if;
   if v_session.status >= 'completed' then
     return private.end_result(v_session, true);
   end if;
-
   v_now := private.session_clock(v_session);
-  if v_session.started_at is not null then
-    v_session := private.drop_silent(v_session, v_now);
-  end if;
-  -- Asking is a sign of life of who asks, as of now and not before.
-  update public.session_participants p
-  set last_seen_at = greatest(p.last_seen_at, v_now)
-  where p.session_id = v_session.id and p.user_id = v_user and p.is_connected;
-  v_session := private.end_session(v_session, v_now, null, v_user, p_reason);
-  return private.end_result(v_session, false);
+  v_session := private.drop_silent(v_session, v_now);
+  return private.end_result(private.end_session(v_session, v_now, null, v_user, p_reason), false);
 end;
 $$;
 comment on function private.end_session_with_semantics(uuid, text) is 'Behind public.end_session_with_semantics.';
@@ -243,69 +304,163 @@ as $$
   select private.end_session_with_semantics(p_session_id, p_reason)
 $$;
 comment on function public.end_session_with_semantics(uuid, text) is
-  'Ends a session and says what that means; the server decides status, times and amounts, p_reason is only kept as a '
-  'note (500 characters). Ended already: the stored result with already_ended. Participants, admins, the system. '
-  'Errors: session_not_found, session_locked.';
+  'Ends a session (or a diagnostic session of the older system) and says what that means; the server decides status, '
+  'times and amounts, p_reason is only kept as a note (500 characters). Ended already: the stored result with '
+  'already_ended. Participants, admins, the system. Errors: session_not_found, session_locked.';
 revoke all on function public.end_session_with_semantics from public, anon, authenticated, service_role;
 grant execute on function public.end_session_with_semantics to authenticated, service_role;
 
--- Orphans -------------------------------------------------------------------------------------------------------
+create function private.preview_end(p_session_id uuid)
+returns public.session_end_result
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_user uuid := private.claimed_user();
+  v_session public.sessions;
+  v_now timestamptz;
+  v_facts private.end_facts;
+  v_decision private.end_decision;
+begin
+  if not private.is_system() then
+    v_user := private.require_user();
+  end if;
+  if not exists (select from public.sessions s where s.id = p_session_id) then
+    return private.preview_diagnostic_end(p_session_id, v_user);
+  end if;
+  v_session := private.visible_session(p_session_id);
+  if v_session.status >= 'completed' then
+    return private.end_result(v_session, true);
+  end if;
+  v_now := private.session_clock(v_session);
+  v_facts := private.end_facts(v_session, v_now, null, v_user);
+  v_decision := private.decide_end(v_facts, private.billing_rule());
+  v_session := private.ended(v_session, v_now, v_facts, v_decision);
+  v_session.status := v_decision.status;
+  return private.end_result(v_session, false);
+end;
+$$;
+comment on function private.preview_end(uuid) is 'Behind public.preview_end. The decision of the end, and no write.';
+revoke all on function private.preview_end from public, anon, authenticated, service_role;
+grant execute on function private.preview_end to authenticated, service_role;
 
-create function private.expire_orphaned_sessions(p_limit integer)
-returns integer
+create function public.preview_end(p_session_id uuid)
+returns public.session_end_result
+language sql
+stable
+set search_path = ''
+as $$
+  select private.preview_end(p_session_id)
+$$;
+comment on function public.preview_end(uuid) is
+  'What end_session_with_semantics would answer if the caller called it now; writes nothing. Participants, admins, '
+  'the system. Errors: session_not_found.';
+revoke all on function public.preview_end from public, anon, authenticated, service_role;
+grant execute on function public.preview_end to authenticated, service_role;
+
+-- What admins do --------------------------------------------------------------------------------------------------
+
+create function private.mark_session_unattended(p_session_id uuid)
+returns public.sessions
 language plpgsql
 security definer
 set search_path = ''
 as $$
 declare
   v_session public.sessions;
-  v_since timestamptz;
-  v_expired integer := 0;
+  v_now timestamptz;
 begin
-  perform private.require_system();
-  if p_limit is null or p_limit < 1 then
-    perform private.fail('invalid_argument', 'p_limit must be at least 1.');
+  perform private.require_admin();
+  v_session := private.lock_session(p_session_id);
+  if v_session.id is null then
+    perform private.fail('session_not_found');
   end if;
-  v_since := private.clock() - make_interval(mins => private.setting_integer('orphan_after_minutes'));
+  if v_session.status = 'unattended' then
+    return v_session;
+  end if;
+  v_now := private.session_clock(v_session);
+  v_session := private.settle(v_session, v_now);
+  if v_session.status >= 'completed' then
+    perform private.fail('session_ended');
+  end if;
+  if v_session.status <> 'pending' then
+    perform private.fail(
+      'session_not_active', format('Only a pending session can be unattended; this one is %s.', v_session.status)
+    );
+  end if;
+  return private.end_session(v_session, v_now, 'unattended', private.claimed_user(), null);
+end;
+$$;
+comment on function private.mark_session_unattended(uuid) is
+  'Behind public.mark_session_unattended. Locks: session, participants, assignment.';
+revoke all on function private.mark_session_unattended from public, anon, authenticated, service_role;
+grant execute on function private.mark_session_unattended to authenticated, service_role;
+
+create function public.mark_session_unattended(p_session_id uuid)
+returns public.sessions
+language sql
+volatile
+set search_path = ''
+as $$
+  select private.mark_session_unattended(p_session_id)
+$$;
+comment on function public.mark_session_unattended(uuid) is
+  'Ends a pending session that no mechanic took. Again: the session. Admins and the system. Errors: role_required, '
+  'session_not_found, session_not_active, session_ended, session_locked.';
+revoke all on function public.mark_session_unattended from public, anon, authenticated, service_role;
+grant execute on function public.mark_session_unattended to authenticated, service_role;
+
+create function private.archive_sessions(p_before timestamptz, p_limit integer)
+returns integer
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_limit integer := private.batch_limit(p_limit);
+  v_session public.sessions;
+  v_archived integer := 0;
+begin
+  perform private.require_admin();
+  if p_before is null or p_before > private.clock() then
+    perform private.fail('invalid_argument', 'p_before must be a time in the past.');
+  end if;
   for v_session in
     select s.*
     from public.sessions s
-    where s.status < 'live' and greatest(s.created_at, s.scheduled_for, s.accepted_at) < v_since
-    order by greatest(s.created_at, s.scheduled_for, s.accepted_at)
-    limit p_limit
+    where s.status between 'completed' and 'refunded' and s.ended_at < p_before
+    order by s.ended_at
+    limit v_limit
     for no key update skip locked
   loop
-    begin
-      perform private.end_session(v_session, private.session_clock(v_session), 'orphaned', null, null);
-      v_expired := v_expired + 1;
-    exception
-      when others then
-        perform private.log_op('session.expire_failed', v_session.id, jsonb_build_object(
-          'error', sqlerrm, 'sqlstate', sqlstate
-        ));
-    end;
+    perform private.move_session(
+      v_session, 'archived', 'archived', private.session_clock(v_session), private.claimed_user(), '{}'
+    );
+    v_archived := v_archived + 1;
   end loop;
-  return v_expired;
+  return v_archived;
 end;
 $$;
-comment on function private.expire_orphaned_sessions(integer) is
-  'Behind public.expire_orphaned_sessions. A row that cannot be ended is logged and does not stop the others.';
-revoke all on function private.expire_orphaned_sessions from public, anon, authenticated, service_role;
-grant execute on function private.expire_orphaned_sessions to service_role;
+comment on function private.archive_sessions(timestamptz, integer) is
+  'Behind public.archive_sessions. Locks: sessions, skipping locked ones.';
+revoke all on function private.archive_sessions from public, anon, authenticated, service_role;
+grant execute on function private.archive_sessions to authenticated, service_role;
 
-create function public.expire_orphaned_sessions(p_limit integer default 1000)
+create function public.archive_sessions(p_before timestamptz, p_limit integer default 1000)
 returns integer
 language sql
 volatile
 set search_path = ''
 as $$
-  select private.expire_orphaned_sessions(p_limit)
+  select private.archive_sessions(p_before, p_limit)
 $$;
-comment on function public.expire_orphaned_sessions(integer) is
-  'Expires sessions that waited longer than orphan_after_minutes since they were made, booked for or accepted, at '
-  'most p_limit, skipping locked ones; returns how many. The system. Errors: invalid_argument.';
-revoke all on function public.expire_orphaned_sessions from public, anon, authenticated, service_role;
-grant execute on function public.expire_orphaned_sessions to service_role;
+comment on function public.archive_sessions(timestamptz, integer) is
+  'Archives sessions that ended before then, oldest first, at most p_limit; returns how many. Admins and the system. '
+  'Errors: role_required, invalid_argument.';
+revoke all on function public.archive_sessions from public, anon, authenticated, service_role;
+grant execute on function public.archive_sessions to authenticated, service_role;
 
 -- A deleted person's session ends ---------------------------------------------------------------------------------
 
@@ -326,9 +481,7 @@ begin
   loop
     begin
       v_session := private.lock_session(v_id);
-      if v_session.started_at is not null then
-        v_session := private.drop_silent(v_session, private.session_clock(v_session));
-      end if;
+      v_session := private.drop_silent(v_session, private.session_clock(v_session));
       perform private.end_session(
         v_session, private.session_clock(v_session), null,
         case when new.id in (v_session.customer_user_id, v_session.mechanic_id) then new.id end, 'account deleted'

@@ -51,6 +51,7 @@ declare
   v_id uuid := gen_random_uuid();
   v_status public.session_status := case when p_scheduled_for is null then 'pending' else 'scheduled' end
     ::public.session_status;
+  v_window interval := interval '0';
   v_violated text;
 begin
   perform private.announce(v_id, v_status, 'created', p_now, p_customer_id, jsonb_strip_nulls(jsonb_build_object(
@@ -77,14 +78,14 @@ begin
       perform private.refuse_second_session(p_customer_id);
   end;
   insert into public.session_participants (session_id, user_id, role) values (v_id, p_customer_id, 'customer');
-  insert into public.session_assignments (session_id, preferred_mechanic_id, visible_to_all_at, created_at)
+  if exists (select from public.mechanics m where m.id = p_preferred_mechanic_id and m.is_accepting) then
+    v_window := make_interval(secs => private.setting_integer('preferred_mechanic_window_seconds'));
+  end if;
+  insert into public.session_assignments (
+    session_id, preferred_mechanic_id, visible_to_all_at, announced_at, created_at
+  )
   values (
-    v_id, p_preferred_mechanic_id,
-    case
-      when p_preferred_mechanic_id is null then p_now
-      else p_now + make_interval(secs => private.setting_integer('preferred_mechanic_window_seconds'))
-    end,
-    p_now
+    v_id, p_preferred_mechanic_id, p_now + v_window, case when v_window = interval '0' then p_now end, p_now
   );
   return v_session;
 end;
@@ -197,7 +198,10 @@ begin
     perform private.fail('invalid_argument', 'p_scheduled_for must be in the future, at most a year away.');
   end if;
   if p_preferred_mechanic_id is not null and (p_preferred_mechanic_id = v_customer or not exists (
-    select from public.mechanics m where m.id = p_preferred_mechanic_id and m.status = 'approved'
+    select
+    from public.mechanics m
+    join public.profiles p on p.id = m.id
+    where m.id = p_preferred_mechanic_id and m.status = 'approved' and p.deleted_at is null
   )) then
     perform private.fail(
       'invalid_argument', 'p_preferred_mechanic_id is not an approved mechanic other than the caller.'
@@ -284,6 +288,30 @@ $$;
 comment on function private.page_limit(integer) is 'The limit of a list (1 to 1000), or invalid_argument.';
 revoke all on function private.page_limit from public, anon, authenticated, service_role;
 
+create function private.settle_sessions_of(p_user_id uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+begin
+  for v_session in
+    select s.* from public.sessions s where s.customer_user_id = p_user_id and s.status < 'completed'
+    union all
+    select s.* from public.sessions s where s.mechanic_id = p_user_id and s.status < 'completed'
+  loop
+    if private.is_due(v_session, private.session_clock(v_session)) then
+      v_session := private.lock_session(v_session.id);
+      perform private.settle(v_session, private.session_clock(v_session));
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.settle_sessions_of(uuid) is
+  'Writes down what is due in somebody''s active sessions, so that what he reads is true. Locks: then these sessions.';
+revoke all on function private.settle_sessions_of from public, anon, authenticated, service_role;
+
 create function private.get_active_session()
 returns setof public.sessions
 language plpgsql
@@ -295,30 +323,31 @@ declare
   v_user uuid := private.require_user();
   v_session public.sessions;
 begin
-  loop
-    select a.* into v_session
-    from (
-      select s.* from public.sessions s where s.customer_user_id = v_user and s.status < 'completed'
-      union all
-      select s.* from public.sessions s where s.mechanic_id = v_user and s.status < 'completed'
-    ) a
-    -- The order of the enum, backwards, but for live.
-    order by (a.status = 'live') desc, a.status desc, a.created_at desc
-    limit 1;
-    if v_session.id is null then
-      return;
+  perform private.settle_sessions_of(v_user);
+  select a.* into v_session
+  from (
+    select s.* from public.sessions s where s.customer_user_id = v_user and s.status < 'completed'
+    union all
+    select s.* from public.sessions s where s.mechanic_id = v_user and s.status < 'completed'
+  ) a
+  -- The order of the enum, backwards, but for live.
+  order by (a.status = 'live') desc, a.status desc, a.created_at desc
+  limit 1;
+  if v_session.id is not null then
+    -- A sign of life, but not worth a wait: whoever holds the row is writing about the same person.
+    perform
+    from public.session_participants p
+    where p.session_id = v_session.id and p.user_id = v_user
+    for no key update skip locked;
+    if found then
+      perform private.touch(v_session.id, v_user, private.session_clock(v_session));
     end if;
-    if not private.is_over(v_session, private.session_clock(v_session)) then
-      return next v_session;
-      return;
-    end if;
-    v_session := private.lock_session(v_session.id);
-    perform private.settle(v_session, private.session_clock(v_session));
-  end loop;
+    return next v_session;
+  end if;
 end;
 $$;
 comment on function private.get_active_session() is
-  'Behind public.get_active_session. Writes down the end of what is over. Locks: that session.';
+  'Behind public.get_active_session. Writes down first what is due. Locks: then these sessions.';
 revoke all on function private.get_active_session from public, anon, authenticated, service_role;
 grant execute on function private.get_active_session to authenticated;
 
@@ -360,6 +389,7 @@ create type public.my_session as (
   both_present_seconds integer,
   interrupted_at timestamptz,
   grace_ends_at timestamptz,
+  next_warning_at timestamptz,
   end_reason text,
   ended_by uuid,
   end_note text,
@@ -367,6 +397,7 @@ create type public.my_session as (
   metadata jsonb,
   version bigint,
   last_event_at timestamptz,
+  due_at timestamptz,
   created_at timestamptz,
   updated_at timestamptz,
   my_role text,
@@ -379,7 +410,7 @@ comment on type public.my_session is 'A row of my_sessions: the columns of sessi
 create function private.my_sessions(p_role text, p_status text[], p_before timestamptz, p_limit integer)
 returns setof public.my_session
 language plpgsql
-stable
+volatile
 security definer
 set search_path = ''
 as $$
@@ -396,6 +427,7 @@ begin
   ) then
     perform private.fail('invalid_argument', 'p_status has a status that does not exist.');
   end if;
+  perform private.settle_sessions_of(v_user);
   return query
   select
     s.*,
@@ -418,7 +450,8 @@ begin
   limit v_limit;
 end;
 $$;
-comment on function private.my_sessions(text, text[], timestamptz, integer) is 'Behind public.my_sessions.';
+comment on function private.my_sessions(text, text[], timestamptz, integer) is
+  'Behind public.my_sessions. Writes down first what is due. Locks: then these sessions.';
 revoke all on function private.my_sessions from public, anon, authenticated, service_role;
 grant execute on function private.my_sessions to authenticated;
 
@@ -427,14 +460,14 @@ create function public.my_sessions(
 )
 returns setof public.my_session
 language sql
-stable
+volatile
 set search_path = ''
 as $$
   select * from private.my_sessions(p_role, p_status, p_before, p_limit)
 $$;
 comment on function public.my_sessions(text, text[], timestamptz, integer) is
   'The caller''s sessions, newest first: as customer, mechanic or both; p_before pages by created_at; at most 1000. '
-  'Signed-in users. Errors: invalid_argument.';
+  'Signed-in users. Errors: invalid_argument, session_locked.';
 revoke all on function public.my_sessions from public, anon, authenticated, service_role;
 grant execute on function public.my_sessions to authenticated;
 
@@ -449,14 +482,8 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_session public.sessions;
+  v_session public.sessions := private.visible_session(p_session_id);
 begin
-  select s.* into v_session from public.sessions s where s.id = p_session_id;
-  if v_session.id is null or not (private.is_system() or private.is_admin()) then
-    if private.role_in(v_session, private.require_user()) is null then
-      perform private.fail('session_not_found');
-    end if;
-  end if;
   return query
   select p.id, r.role, p.display_name, m.specialties
   from (values ('customer', v_session.customer_user_id), ('mechanic', v_session.mechanic_id)) as r (role, user_id)

@@ -3,20 +3,24 @@
 
 create function private.may_join(p_session public.sessions, p_role text, p_now timestamptz)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select case p_session.status
-    when 'pending' then p_role = 'customer'
-    when 'waiting' then true
-    when 'live' then true
-    when 'reconnecting' then true
-    when 'scheduled' then p_now >= p_session.scheduled_for - e.early
-    when 'accepted' then p_now >= p_session.scheduled_for - e.early
-    else false
-  end
-  from (select make_interval(mins => private.setting_integer('early_join_minutes')) as early) e
+begin
+  return (
+    select p_role is not null and case p_session.status
+      when 'pending' then p_role = 'customer'
+      when 'waiting' then true
+      when 'live' then true
+      when 'reconnecting' then true
+      when 'scheduled' then p_now >= p_session.scheduled_for - e.early
+      when 'accepted' then p_now >= p_session.scheduled_for - e.early
+      else false
+    end
+    from (select make_interval(mins => private.setting_integer('early_join_minutes')) as early) e
+  );
+end;
 $$;
 comment on function private.may_join(public.sessions, text, timestamptz) is
   'Whether somebody with this role may join now.';
@@ -34,8 +38,6 @@ begin
   if v_session.status not in ('waiting', 'accepted', 'reconnecting') then
     return v_session;
   end if;
-  -- Somebody who came and fell silent before the other came is not there.
-  v_session := private.drop_silent(v_session, p_now);
   select count(*) into v_present
   from public.session_participants p
   where p.session_id = v_session.id and p.closed_at is null and p.is_connected;
@@ -55,10 +57,11 @@ begin
 end;
 $$;
 comment on function private.start_if_both_present(public.sessions, timestamptz, uuid) is
-  'Starts or resumes the meter when both are there. Locks: session (held), participants.';
+  'Starts or resumes the meter when both are there, who is silent having been dropped before (private.settle). '
+  'Locks: session (held), participants.';
 revoke all on function private.start_if_both_present from public, anon, authenticated, service_role;
 
-create function private.connect(p_session public.sessions, p_user_id uuid, p_now timestamptz)
+create function private.connect(p_session public.sessions, p_user_id uuid, p_now timestamptz, p_is_video boolean)
 returns public.sessions
 language plpgsql
 set search_path = ''
@@ -71,29 +74,40 @@ begin
   from public.session_participants p
   where p.session_id = v_session.id and p.user_id = p_user_id
   for update;
-  if v_was_connected then
-    update public.session_participants p
-    set last_seen_at = greatest(p.last_seen_at, p_now)
-    where p.session_id = v_session.id and p.user_id = p_user_id;
-  else
+  if v_was_connected is null then
+    -- An imported session may lack it.
+    insert into public.session_participants (session_id, user_id, role)
+    values (v_session.id, p_user_id, private.role_in(v_session, p_user_id));
+    v_was_connected := false;
+  end if;
+  if not v_was_connected then
     update public.session_participants p
     set is_connected = true,
         first_joined_at = coalesce(p.first_joined_at, p_now),
         last_seen_at = greatest(p.last_seen_at, p_now),
         left_at = null,
         presence_check_at = p_now + private.presence_timeout(),
+        joined_by_video_at = case when p_is_video then p_now end,
         updated_at = private.clock()
     where p.session_id = v_session.id and p.user_id = p_user_id;
     v_session := private.move_session(
       v_session, v_session.status, 'joined', p_now, p_user_id,
-      jsonb_build_object('user_id', p_user_id, 'role', private.role_in(v_session, p_user_id))
+      jsonb_strip_nulls(jsonb_build_object(
+        'user_id', p_user_id, 'role', private.role_in(v_session, p_user_id),
+        'via', case when p_is_video then 'video' end
+      ))
     );
+  elsif not p_is_video then
+    update public.session_participants p
+    set last_seen_at = greatest(p.last_seen_at, p_now), joined_by_video_at = null
+    where p.session_id = v_session.id and p.user_id = p_user_id;
   end if;
   return private.start_if_both_present(v_session, p_now, p_user_id);
 end;
 $$;
-comment on function private.connect(public.sessions, uuid, timestamptz) is
-  'Writes down that somebody is there, and starts or resumes when both are. Locks: session (held), participants.';
+comment on function private.connect(public.sessions, uuid, timestamptz, boolean) is
+  'Writes down that somebody is there, and starts or resumes when both are. The word of the video server connects '
+  'once and keeps nobody alive. Locks: session (held), participants.';
 revoke all on function private.connect from public, anon, authenticated, service_role;
 
 create function private.join_session(p_session_id uuid)
@@ -114,7 +128,7 @@ begin
   if not private.may_join(v_session, private.role_in(v_session, v_user), v_now) then
     perform private.fail('session_not_active', format('A session that is %s cannot be joined yet.', v_session.status));
   end if;
-  return private.connect(v_session, v_user, v_now);
+  return private.connect(v_session, v_user, v_now, false);
 end;
 $$;
 comment on function private.join_session(uuid) is 'Behind public.join_session. Locks: session, participants.';
@@ -150,9 +164,7 @@ begin
   if v_session.status >= 'completed' then
     return v_session;
   end if;
-  update public.session_participants p
-  set last_seen_at = greatest(p.last_seen_at, v_now)
-  where p.session_id = v_session.id and p.user_id = v_user and p.is_connected;
+  perform private.touch(v_session.id, v_user, v_now);
   return private.disconnect(v_session, v_user, 'left', v_now, v_user);
 end;
 $$;
@@ -194,16 +206,8 @@ begin
     return v_session;
   end if;
   v_now := private.session_clock(v_session);
-  if not private.is_over(v_session, v_now) then
-    update public.session_participants p
-    set last_seen_at = greatest(p.last_seen_at, v_now)
-    where p.session_id = p_session_id
-      and p.user_id = v_user
-      and p.is_connected
-      and p.last_seen_at + private.presence_timeout() > v_now;
-    if found then
-      return v_session;
-    end if;
+  if not private.is_due(v_session, v_now) and private.touch(p_session_id, v_user, v_now) then
+    return v_session;
   end if;
 
   v_session := private.lock_own_session(p_session_id, v_user);
@@ -215,7 +219,7 @@ begin
   if v_session.status < 'completed'
       and v_has_joined
       and private.may_join(v_session, private.role_in(v_session, v_user), v_now) then
-    return private.connect(v_session, v_user, v_now);
+    return private.connect(v_session, v_user, v_now, false);
   end if;
   return v_session;
 end;
@@ -255,9 +259,7 @@ begin
   if v_session.status >= 'completed' then
     perform private.fail('session_ended');
   end if;
-  update public.session_participants p
-  set last_seen_at = greatest(p.last_seen_at, v_now)
-  where p.session_id = v_session.id and p.user_id = v_user and p.is_connected;
+  perform private.touch(v_session.id, v_user, v_now);
   v_session := private.start_if_both_present(v_session, v_now, v_user);
   if v_session.status <> 'live' then
     perform private.fail('not_both_present', null, 'Both call join_session first.');
@@ -282,3 +284,80 @@ comment on function public.start_session(uuid) is
   'Errors: session_not_found, not_both_present, session_ended, session_locked.';
 revoke all on function public.start_session from public, anon, authenticated, service_role;
 grant execute on function public.start_session to authenticated;
+
+-- What a client needs to begin with --------------------------------------------------------------------------------
+
+create function private.session_snapshot(p_session_id uuid)
+returns jsonb
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_user uuid := private.claimed_user();
+  v_session public.sessions := private.visible_session(p_session_id);
+  v_now timestamptz := private.session_clock(v_session);
+  v_snapshot jsonb;
+begin
+  if private.is_due(v_session, v_now) then
+    v_session := private.lock_session(p_session_id);
+    v_session := private.settle(v_session, private.session_clock(v_session));
+  end if;
+  perform private.touch(p_session_id, v_user, v_now);
+  -- One statement, so that all of it is of one moment.
+  select jsonb_build_object(
+    'session', to_jsonb(s),
+    'people', (
+      select coalesce(jsonb_agg(to_jsonb(p) order by p.role), '[]') from private.session_people(s.id) p
+    ),
+    'participants', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'user_id', p.user_id, 'role', p.role, 'is_connected', p.is_connected,
+        'first_joined_at', p.first_joined_at, 'last_seen_at', p.last_seen_at, 'left_at', p.left_at
+      ) order by p.role), '[]')
+      from public.session_participants p
+      where p.session_id = s.id and p.closed_at is null
+    ),
+    'extensions', '[]'::jsonb,
+    'server_now', t.now,
+    'remaining_seconds', case
+      when s.status in ('live', 'reconnecting')
+        then greatest(0, floor(extract(epoch from private.expiry(s) - t.now)))::integer
+    end,
+    'next_warning_at', s.next_warning_at,
+    'absent_role', private.absent_role(s),
+    'grace_ends_at', s.grace_ends_at,
+    'can_join', coalesce(private.may_join(s, private.role_in(s, v_user), t.now), false),
+    'join_from', case
+      when s.status < 'completed'
+        then s.scheduled_for - make_interval(mins => private.setting_integer('early_join_minutes'))
+    end,
+    'version', s.version
+  )
+  into v_snapshot
+  from public.sessions s
+  cross join lateral (select private.session_clock(s) as now) t
+  where s.id = p_session_id;
+  return v_snapshot;
+end;
+$$;
+comment on function private.session_snapshot(uuid) is
+  'Behind public.session_snapshot. Writes down first what is due. Locks: then the session; the caller''s presence.';
+revoke all on function private.session_snapshot from public, anon, authenticated, service_role;
+grant execute on function private.session_snapshot to authenticated, service_role;
+
+create function public.session_snapshot(p_session_id uuid)
+returns jsonb
+language sql
+volatile
+set search_path = ''
+as $$
+  select private.session_snapshot(p_session_id)
+$$;
+comment on function public.session_snapshot(uuid) is
+  'All a client needs to begin with: session, people, participants, extensions, server_now, remaining_seconds, '
+  'next_warning_at, absent_role, grace_ends_at, can_join, join_from, version. Subscribe to session:<id>, read this, '
+  'then apply state messages with a higher version. A sign of life of a connected participant. Participants, admins, '
+  'the system. Errors: session_not_found, session_locked.';
+revoke all on function public.session_snapshot from public, anon, authenticated, service_role;
+grant execute on function public.session_snapshot to authenticated, service_role;

@@ -1,21 +1,5 @@
--- Schedule: the jobs, by pg_cron where it is there. Nothing is wrong while it stands still; the jobs only write down
--- what every command would. Without pg_cron an outside scheduler calls the same functions.
-
-create table private.job_runs (
-  id bigint generated always as identity primary key,
-  job text not null,
-  is_failure boolean not null default false,
-  started_at timestamptz not null,
-  ended_at timestamptz,
-  result jsonb,
-  error text
-);
-comment on table private.job_runs is 'The last run of every job, one row each, and a row for every failure.';
-create unique index one_last_run_per_job on private.job_runs (job) where not is_failure;
-create index job_runs_failures_idx on private.job_runs (job, started_at) where is_failure;
-alter table private.job_runs enable row level security;
-revoke all on table private.job_runs from public, anon, authenticated, service_role;
-create policy "nobody reads job runs directly" on private.job_runs using (false);
+-- Schedule: pg_cron runs the jobs where it is there. Without it an outside scheduler calls the same public functions
+-- with the secret key: tick_sessions, monitor_sessions and expire_orphaned_sessions.
 
 create function private.run_job(p_job text)
 returns jsonb
@@ -26,43 +10,37 @@ as $$
 declare
   v_started timestamptz := private.clock();
   v_result jsonb;
-  v_error text;
+  v_expired integer;
 begin
   perform private.require_system();
-  begin
-    case p_job
-      when 'expire-orphaned-sessions' then
-        v_result := jsonb_build_object('expired', private.expire_orphaned_sessions(1000));
-      else
-        raise exception 'unknown job %', p_job;
-    end case;
-  exception
-    when others then
-      v_error := sqlerrm;
-      insert into private.job_runs (job, is_failure, started_at, ended_at, error)
-      values (p_job, true, v_started, private.clock(), v_error);
-  end;
-  insert into private.job_runs (job, started_at, ended_at, result, error)
-  values (p_job, v_started, private.clock(), v_result, v_error)
-  on conflict (job) where not is_failure do update
-  set started_at = excluded.started_at, ended_at = excluded.ended_at, result = excluded.result, error = excluded.error;
+  case p_job
+    when 'expire-orphaned-sessions' then
+      v_expired := private.expire_orphaned_sessions(1000);
+      v_result := jsonb_build_object('expired', v_expired, 'more', v_expired = 1000);
+    when 'monitor-sessions' then
+      v_result := private.monitor_sessions();
+    when 'tick-sessions' then
+      v_result := private.tick_sessions(500, 2);
+    when 'dispatch-outbox' then
+      -- Nothing is sent to the outside yet.
+      v_result := jsonb_build_object('dispatched', 0, 'more', false);
+      perform private.note_run(p_job, v_started, v_result, null);
+    when 'prune-history' then
+      v_result := private.prune_history();
+      perform private.note_run(p_job, v_started, v_result, null);
+    else
+      raise exception 'unknown job %', p_job;
+  end case;
   return v_result;
+exception
+  when others then
+    perform private.note_run(p_job, v_started, null, sqlerrm);
+    return null;
 end;
 $$;
 comment on function private.run_job(text) is
-  'Runs a job and keeps its last run and its failures in private.job_runs. pg_cron and operators.';
+  'Runs a job once and keeps its last run and its failures in private.job_runs. pg_cron and operators.';
 revoke all on function private.run_job from public, anon, authenticated, service_role;
-
-create function private.jobs()
-returns table (job text, schedule text)
-language sql
-immutable
-set search_path = ''
-as $$
-  values ('expire-orphaned-sessions', '7 * * * *')
-$$;
-comment on function private.jobs() is 'The jobs of pg_cron and their schedules, UTC.';
-revoke all on function private.jobs from public, anon, authenticated, service_role;
 
 create function private.teardown_cron()
 returns integer
@@ -74,7 +52,7 @@ declare
 begin
   if to_regclass('cron.job') is not null then
     execute format(
-      'select count(%1$I.unschedule(j.jobid)) from %1$I.job j where j.jobname in (select job from private.jobs())',
+      'select count(%1$I.unschedule(j.jobid)) from %1$I.job j where j.jobname in (select job from private.jobs(false))',
       'cron'
     ) into v_removed;
   end if;
@@ -83,6 +61,22 @@ end;
 $$;
 comment on function private.teardown_cron() is 'Removes the jobs and says how many there were. Operators.';
 revoke all on function private.teardown_cron from public, anon, authenticated, service_role;
+
+create function private.cron_knows_seconds()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select exists (
+    select
+    from pg_catalog.pg_extension e
+    where e.extname = 'pg_cron'
+      and string_to_array(substring(e.extversion from '^[0-9]+\.[0-9]+'), '.')::integer[] >= '{1,5}'
+  )
+$$;
+comment on function private.cron_knows_seconds() is 'Whether this pg_cron takes schedules of seconds (1.5 and later).';
+revoke all on function private.cron_knows_seconds from public, anon, authenticated, service_role;
 
 create function private.setup_cron()
 returns integer
@@ -94,15 +88,16 @@ declare
   v_scheduled integer := 0;
 begin
   if to_regclass('cron.job') is null then
-    raise notice 'pg_cron is not installed here: no jobs were scheduled. Install it and run private.setup_cron(), '
-      'or let another scheduler call public.expire_orphaned_sessions() every hour.';
+    raise notice 'pg_cron is not installed here: no jobs were scheduled. Install it and run private.setup_cron(), or '
+      'let another scheduler call public.tick_sessions() every 10 s, public.monitor_sessions() every 5 minutes and '
+      'public.expire_orphaned_sessions() every hour.';
     return 0;
   end if;
-  for v_job in select j.job, j.schedule from private.jobs() j loop
-    execute format(
-      'select %I.schedule(%L, %L, %L)', 'cron', v_job.job, v_job.schedule,
-      format('select private.run_job(%L)', v_job.job)
-    );
+  for v_job in select j.job, j.schedule from private.jobs(private.cron_knows_seconds()) j loop
+    -- Again and again while there is more, each time in a transaction of its own.
+    execute format('select %I.schedule(%L, %L, %L)', 'cron', v_job.job, v_job.schedule, format(
+      'do $job$ begin while (private.run_job(%L) ->> ''more'')::boolean loop commit; end loop; end $job$', v_job.job
+    ));
     v_scheduled := v_scheduled + 1;
   end loop;
   return v_scheduled;
@@ -111,6 +106,25 @@ $$;
 comment on function private.setup_cron() is
   'Schedules the jobs by name, replacing those of the same name, and says how many. Operators; idempotent.';
 revoke all on function private.setup_cron from public, anon, authenticated, service_role;
+
+create function private.job_health()
+returns table (
+  job text, schedule text, last_started_at timestamptz, last_ended_at timestamptz, is_late boolean, last_error text
+)
+language sql
+stable
+set search_path = ''
+as $$
+  select
+    j.job, j.schedule, r.started_at, r.ended_at,
+    coalesce(coalesce(r.started_at, r.created_at) < private.clock() - j.late_after, true),
+    r.error
+  from private.jobs(private.cron_knows_seconds()) j
+  left join private.job_runs r on r.job = j.job and not r.is_failure
+  order by j.job
+$$;
+comment on function private.job_health() is 'When each job last ran, whether it is late, and what it failed with.';
+revoke all on function private.job_health from public, anon, authenticated, service_role;
 
 do $$
 begin

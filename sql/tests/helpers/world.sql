@@ -184,6 +184,47 @@ begin
 end
 $$;
 
+-- A booking, so long from now.
+create function tests.book(p_customer text, p_in interval, p_plan text default 'chat10') returns uuid
+language plpgsql
+as $$
+declare
+  v_session uuid;
+begin
+  perform tests.act_as(p_customer);
+  select id into v_session from public.create_session(p_plan => p_plan, p_scheduled_for => tests.now() + p_in);
+  perform tests.be_system();
+  return v_session;
+end
+$$;
+
+-- A session that asks for one mechanic in particular, now or for later.
+create function tests.prefer(p_customer text, p_mechanic text, p_in interval default null) returns uuid
+language plpgsql
+as $$
+declare
+  v_session uuid;
+begin
+  perform tests.act_as(p_customer);
+  select id into v_session from public.create_session(
+    p_plan => 'chat10', p_preferred_mechanic_id => tests.id(p_mechanic), p_scheduled_for => tests.now() + p_in
+  );
+  perform tests.be_system();
+  return v_session;
+end
+$$;
+
+-- The sessions a mechanic finds in the queue, in its order.
+create function tests.queue_of(p_mechanic text) returns setof uuid
+language plpgsql
+as $$
+begin
+  perform tests.act_as(p_mechanic);
+  return query select session_id from public.mechanic_queue();
+  perform tests.be_system();
+end
+$$;
+
 create function tests.accept(p_mechanic text, p_customer text) returns void
 language plpgsql
 as $$
@@ -263,6 +304,88 @@ begin
 end
 $$;
 
+-- Nobody falls silent from here on, for tests that are about something else.
+create function tests.nobody_falls_silent() returns void
+language sql
+as $$ select public.set_setting('presence_timeout_seconds', '86400') $$;
+
+-- Status, reason, billed seconds and where it ended, counted from the start, in one line.
+create function tests.told(p_customer text) returns text
+language sql stable
+as $$
+  select concat_ws(
+    ' ', s.status, s.end_reason, s.duration_seconds, s.billable_seconds,
+    extract(epoch from s.ended_at - s.started_at)::integer
+  )
+  from tests.row_of(p_customer) as s
+$$;
+
+-- The participants' row of a person, newest session of that customer.
+create function tests.presence_of(p_word text, p_customer text) returns public.session_participants
+language sql stable security definer
+as $$
+  select p from public.session_participants as p
+  where p.session_id = tests.session_of(p_customer) and p.user_id = tests.id(p_word)
+$$;
+
+create function tests.snapshot(p_word text, p_customer text) returns jsonb
+language plpgsql
+as $$
+declare
+  v_snapshot jsonb;
+begin
+  if p_word = 'system' then
+    perform tests.be_system();
+  else
+    perform tests.act_as(p_word);
+  end if;
+  v_snapshot := public.session_snapshot(p_session_id => tests.session_of(p_customer));
+  perform tests.be_system();
+  return v_snapshot;
+end
+$$;
+
+-- What a plain read of the table says, as that person.
+create function tests.effective_status(p_word text, p_customer text) returns text
+language plpgsql
+as $$
+declare
+  v_status text;
+begin
+  perform tests.act_as(p_word);
+  select s.effective_status::text into v_status from public.sessions as s where s.id = tests.session_of(p_customer);
+  perform tests.be_system();
+  return v_status;
+end
+$$;
+
+-- A video session by a script of steps like "100 mechanic leave": second since the start, who, what
+-- (beat, join, leave, end), or "150 tick"; with commas between them.
+create function tests.play(p_customer text, p_script text) returns void
+language plpgsql
+as $$
+declare
+  v_mechanic text := 'mechanic ' || p_customer;
+  v_started timestamptz;
+  v_word text[];
+  v_who text;
+begin
+  perform tests.live(p_customer, v_mechanic, 'video15');
+  v_started := (tests.row_of(p_customer)).started_at;
+  for v_word in select string_to_array(btrim(line), ' ') from regexp_split_to_table(p_script, ',') as line loop
+    perform tests.clock_at(v_started + make_interval(secs => v_word[1]::double precision));
+    v_who := case v_word[2] when 'customer' then p_customer when 'mechanic' then v_mechanic end;
+    case coalesce(v_word[3], v_word[2])
+      when 'tick' then perform public.tick_sessions();
+      when 'beat' then perform tests.heartbeat(v_who, p_customer);
+      when 'join' then perform tests.join(v_who, p_customer);
+      when 'leave' then perform tests.leave(v_who, p_customer);
+      when 'end' then perform tests.finish_session(v_who, p_customer);
+    end case;
+  end loop;
+end
+$$;
+
 create function tests.finish_session(p_word text, p_customer text, p_reason text default null)
 returns public.session_end_result
 language plpgsql
@@ -282,6 +405,72 @@ begin
   );
   perform tests.be_system();
   return v_result;
+end
+$$;
+
+-- What was broadcast on a topic since tests.forget_messages(), in the order it was sent.
+create function tests.messages(p_topic text) returns table (event text, payload jsonb)
+language sql stable
+as $$
+  select m.event, m.payload from realtime.messages as m
+  where m.topic = p_topic and m.extension = 'broadcast' order by m.cmin::text::bigint
+$$;
+
+create function tests.forget_messages() returns void
+language sql
+as $$ delete from realtime.messages where topic is not null $$;
+
+create function tests.topic_of(p_word text) returns text
+language sql stable
+as $$ select 'session:' || tests.session_of(p_word) $$;
+
+-- Whether the Realtime server would let that person in to receive: it writes a probe row that has nothing but a topic
+-- and an extension, and looks for it in the person's name.
+create function tests.may_receive(p_word text, p_topic text, p_extension text default 'broadcast') returns boolean
+language plpgsql
+as $$
+declare
+  v_id uuid := gen_random_uuid();
+  v_found boolean;
+begin
+  perform tests.be_system();
+  insert into realtime.messages (id, topic, extension) values (v_id, p_topic, p_extension);
+  perform set_config('realtime.topic', p_topic, true);
+  if p_word in ('anon', 'service_role', 'authenticated') then
+    perform tests.act_as_role(p_word);
+  else
+    perform tests.act_as(p_word);
+  end if;
+  v_found := exists (select from realtime.messages as m where m.id = v_id);
+  perform tests.be_system();
+  delete from realtime.messages as m where m.id = v_id;
+  return v_found;
+end
+$$;
+
+-- Whether it would let that person send: the person writes the probe row. Only a refusal by policy is a no.
+create function tests.may_send(p_word text, p_topic text, p_extension text) returns boolean
+language plpgsql
+as $$
+declare
+  v_id uuid := gen_random_uuid();
+begin
+  perform set_config('realtime.topic', p_topic, true);
+  if p_word in ('anon', 'service_role', 'authenticated') then
+    perform tests.act_as_role(p_word);
+  else
+    perform tests.act_as(p_word);
+  end if;
+  begin
+    insert into realtime.messages (id, topic, extension) values (v_id, p_topic, p_extension);
+  exception
+    when insufficient_privilege then
+      perform tests.be_system();
+      return false;
+  end;
+  perform tests.be_system();
+  delete from realtime.messages as m where m.id = v_id;
+  return true;
 end
 $$;
 
