@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-embedded test-container test-fast check lint format docs clean
+.PHONY: help setup demo test test-embedded test-container test-fast check lint format docs bench fuzz clean
 
 PYTEST := .venv/bin/pytest -n 2
 PROVE := PYTHONPATH=py_tests .venv/bin/python -m support.prove
@@ -18,7 +18,7 @@ help: ## what there is to make
 setup: ## install everything the project needs, once
 	@scripts/setup.sh
 
-demo: setup ## play one session from sign-up to its end
+demo: setup ## play a session from sign-up to its end, and one on a clock that runs fast
 	@.venv/bin/taximeter demo
 
 test: setup ## every test, on an embedded server and in a container
@@ -41,13 +41,16 @@ test-fast: setup ## the tests of the database alone, in under 90 seconds
 	@$(EMBEDDED) $(PYTEST) -m 'not slow' $(NOT_FAST:%=--ignore=py_tests/%)
 	@$(EMBEDDED) $(PROVE)
 
+fuzz: setup ## play new random scripts against the model, for SECONDS=60
+	@PYTHONPATH=py_tests .venv/bin/python -m properties.fuzz $(or $(SECONDS),60) $(SEED)
+
 check: lint test ## what CI runs
 
 lint: setup ## formatters, linters and the type checker; changes nothing
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/sqlfluff lint --processes 2 --disable-progress-bar supabase/migrations sql
+	.venv/bin/sqlfluff lint --processes 2 --disable-progress-bar supabase/migrations sql bench
 
 format: setup ## put Python into its form
 	.venv/bin/ruff check --fix
@@ -55,6 +58,9 @@ format: setup ## put Python into its form
 
 docs: setup ## write docs/api.md anew from the comments in the database
 	@TAXIMETER_WRITE_DOCS=1 $(EMBEDDED) .venv/bin/pytest -q py_tests/static/test_api_docs.py
+
+bench: setup ## measure the tick, next to what the machine can do
+	@.venv/bin/python -m bench.tick
 
 clean: ## remove what setup and the tests made in this folder, and the stack's data
 	@! [ -x .venv/bin/taximeter ] || .venv/bin/taximeter down > /dev/null 2>&1 || true

@@ -232,9 +232,7 @@ def test_all_that_can_be_read_is_right_all_the_way(stage: Stage) -> None:
         for part in [*stage.parts(name), "video"]
     ]
     owners = [
-        (world.connect(stage.who(name, part)), name)
-        for name in PLOTS
-        for part in stage.parts(name)
+        (world.connect(stage.who(name, part)), name) for name in PLOTS for part in stage.parts(name)
     ]
     for moment in MOMENTS:
         stage.go_to(moment)

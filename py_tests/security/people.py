@@ -1,7 +1,7 @@
 """The world the matrix is run on: who is in it, and what a stranger must never learn of it.
 
-Rooms: one live session (customer, mechanic; a former mechanic gave it back), one queued session of another customer, one ended
-session of a mechanic who has been suspended since.
+Rooms: one live session (customer, mechanic; a former mechanic gave it back), one queued session of
+another customer, one ended session of a mechanic who has been suspended since.
 """
 
 from __future__ import annotations

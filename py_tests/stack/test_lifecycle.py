@@ -172,13 +172,19 @@ def test_a_supervisor_that_was_killed_leaves_nothing_that_down_cannot_end(folder
 
 @pytest.mark.slow
 def test_the_demo_plays_twice(folder: Path) -> None:
-    """CLI-01, STACK-01: from nothing, to a completed session, and nothing is left"""
+    """CLI-01, STACK-01: from nothing, by hand and by the clock, and nothing is left"""
     for _ in range(2):
         played = run(folder, "demo")
         assert played.returncode == 0, played.stderr
-        for line in ("accepted", "started", "completed", "role_required", "session_not_found"):
-            assert line in played.stdout
-        assert "2 in this demo's own database" in " ".join(played.stdout.split())
+        printed = " ".join(played.stdout.split())
+        for line in (
+            *("accepted", "started", "completed", "role_required", "session_not_found"),
+            "2 in this demo's own database",
+            *("session:reconnecting", "absent_role mechanic", "session:resumed"),
+            *("minutes 5", "minutes 1", "session:ended", "get_active_session has 0 rows"),
+            "private.clock() is the database's own again",
+        ):
+            assert line in printed, line
         assert list(folder.iterdir()) == []
 
 

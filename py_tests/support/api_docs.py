@@ -106,15 +106,15 @@ Clients send no broadcasts; on their session's topic they may show presence.
 | topic | who receives | messages |
 | --- | --- | --- |
 | `session:<id>` | its customer and its mechanic | see below |
-| `user:<id>` | that person | `new_assignment`, `assignment_cancelled` (within a preferred window) |
-| `session_assignments_feed` | approved mechanics | the same two, and `assignment_accepted` |
+| `user:<id>` | that person | the feed's, of what is offered to a preferred mechanic alone |
+| `session_assignments_feed` | approved mechanics | what waits, and no longer does |
 
-`new_assignment` has `assignment_id`, `session_id`, `plan`, `type` and `scheduled_for`; the other two
-have the ids.
+The feed tells `new_assignment` (`assignment_id`, `session_id`, `plan`, `type`, `scheduled_for`),
+`assignment_accepted` and `assignment_cancelled` (the two ids).
 
-Every message on a session's topic has `session_id`, `status`, `version` and `server_now`. Subscribe,
-read `session_snapshot`, then apply each message whose `version` is higher than what you have; a
-message may be lost or late, so after a broken connection read the snapshot again.
+Every message on a session's topic has `session_id`, `status`, `version` and `server_now`.
+Subscribe, read `session_snapshot`, then apply each message whose `version` is higher than what you
+have; a message may be lost or late, so after a broken connection read the snapshot again.
 
 | event | also has |
 | --- | --- |

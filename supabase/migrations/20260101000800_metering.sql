@@ -192,14 +192,16 @@ revoke all on function private.expiry from public, anon, authenticated, service_
 
 create function private.as_of(p_session public.sessions, p_now timestamptz)
 returns timestamptz
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select case
+begin
+  return case
     when p_session.status in ('live', 'reconnecting') then least(p_now, private.expiry(p_session))
     else p_now
-  end
+  end;
+end;
 $$;
 comment on function private.as_of(public.sessions, timestamptz) is
   'The time that counts for a session: now, and for a running one at most its expiry.';
