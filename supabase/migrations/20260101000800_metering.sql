@@ -198,13 +198,14 @@ set search_path = ''
 as $$
 begin
   return case
-    when p_session.status in ('live', 'reconnecting') then least(p_now, private.expiry(p_session))
+    when p_session.status in ('live', 'reconnecting')
+      then least(p_now, private.expiry(p_session), p_session.grace_ends_at)
     else p_now
   end;
 end;
 $$;
 comment on function private.as_of(public.sessions, timestamptz) is
-  'The time that counts for a session: now, and for a running one at most its expiry.';
+  'The time that counts for a session: now, and for a running one at most its expiry and the end of its grace.';
 revoke all on function private.as_of from public, anon, authenticated, service_role;
 
 create function private.is_over(p_session public.sessions, p_now timestamptz)
@@ -448,6 +449,8 @@ declare
   v_person public.session_participants;
   v_customer_seen timestamptz;
   v_mechanic_seen timestamptz;
+  v_customer_until timestamptz := 'infinity';
+  v_mechanic_until timestamptz := 'infinity';
   v_customer tstzmultirange;
   v_mechanic tstzmultirange;
   v_together tstzmultirange;
@@ -467,8 +470,14 @@ begin
     end if;
     if v_person.user_id = p_session.customer_user_id then
       v_customer_seen := v_person.last_seen_at;
+      if private.is_silent(v_person, v_as_of, v_timeout) then
+        v_customer_until := v_person.last_seen_at;
+      end if;
     else
       v_mechanic_seen := v_person.last_seen_at;
+      if private.is_silent(v_person, v_as_of, v_timeout) then
+        v_mechanic_until := v_person.last_seen_at;
+      end if;
     end if;
     if v_person.is_connected and p_session.started_at is not null and (
       not private.is_confirmed(v_person)
@@ -481,7 +490,9 @@ begin
   if p_session.started_at is not null then
     v_facts.started_at := p_session.started_at;
     v_facts.over_at := greatest(v_facts.over_at, p_session.started_at);
-    v_together := private.together(p_session, v_facts.over_at);
+    v_together := tstzmultirange(tstzrange(p_session.started_at, v_facts.over_at))
+      * private.presence(p_session.id, p_session.customer_user_id, v_facts.over_at, v_customer_until, '[)')
+      * private.presence(p_session.id, p_session.mechanic_id, v_facts.over_at, v_mechanic_until, '[)');
   else
     -- Nothing started yet: a presence without a leave ends at the last sign of life.
     v_customer := v_since_accept

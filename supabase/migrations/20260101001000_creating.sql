@@ -184,6 +184,10 @@ begin
       );
     end if;
     select s.* into v_session from public.sessions s where s.id = v_key.session_id;
+    if private.is_due(v_session, private.session_clock(v_session)) then
+      v_session := private.lock_session(v_session.id);
+      v_session := private.settle(v_session, private.session_clock(v_session));
+    end if;
     return v_session;
   end if;
 

@@ -222,12 +222,13 @@ begin
   where s.mechanic_id = v_mechanic_id
     and (
       (
-        s.status in ('waiting', 'live', 'reconnecting')
+        (s.status in ('waiting', 'live', 'reconnecting') or (s.status = 'accepted' and s.scheduled_for <= v_now))
         and not v_is_for_later
         and not private.is_over(s, greatest(v_now, s.last_event_at))
       )
       or (
         s.status = 'accepted'
+        and s.scheduled_for > v_now
         and private.planned_time(s, v_now) && private.planned_time(v_session, v_now)
       )
     );
@@ -382,13 +383,13 @@ begin
   end if;
   v_session := private.lock_session(v_assignment.session_id);
   v_now := private.session_clock(v_session);
+  v_session := private.settle(v_session, v_now);
   if v_session.mechanic_id is distinct from v_mechanic_id then
     if private.has_just_refused(p_assignment_id, v_mechanic_id, 'released', v_session) then
       return v_session;
     end if;
     perform private.fail('assignment_not_found');
   end if;
-  v_session := private.settle(v_session, v_now);
   if v_session.status >= 'completed' then
     perform private.fail('session_ended');
   end if;
