@@ -449,8 +449,8 @@ declare
   v_person public.session_participants;
   v_customer_seen timestamptz;
   v_mechanic_seen timestamptz;
-  v_customer_until timestamptz := 'infinity';
-  v_mechanic_until timestamptz := 'infinity';
+  v_customer_until timestamptz := timestamptz 'infinity';
+  v_mechanic_until timestamptz := timestamptz 'infinity';
   v_customer tstzmultirange;
   v_mechanic tstzmultirange;
   v_together tstzmultirange;
