@@ -15,7 +15,7 @@ REQUIREMENTS = (
     *(f"QUE-0{number}" for number in range(1, 7)),
     *(f"PRE-0{number}" for number in range(1, 6)),
     *(f"TIME-0{number}" for number in range(1, 8)),
-    *(f"END-0{number}" for number in (1, 2, 3, 5, 6, 7, 8)),
+    *(f"END-0{number}" for number in range(1, 9)),
     *(f"RT-0{number}" for number in range(1, 5)),
     *(f"LEG-0{number}" for number in (1, 2)),
     *(f"SEC-0{number}" for number in range(1, 6)),
