@@ -278,6 +278,11 @@ def _arguments(text: str, cast: Cast) -> str:
         "live_assignment": cast.live_assignment,
         "queued_session": cast.queued_session,
         "queued_assignment": cast.queued_assignment,
+        "paid_session": cast.paid_session,
+        "paid_intent": cast.paid_intent,
+        "payment": cast.payment,
+        "payout": cast.payout,
+        "quote": cast.quote,
         "victim": cast["customer"].user,
     }
     return re.sub(r"(?<!:):([a-z]\w*)", lambda match: _literal(values[match[1]]), text)

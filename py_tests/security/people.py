@@ -1,7 +1,8 @@
 """The world the matrix is run on: who is in it, and what a stranger must never learn of it.
 
-Rooms: one live session (customer, mechanic; a former mechanic gave it back), one queued session of
-another customer, one ended session of a mechanic who has been suspended since.
+Rooms: one live session (customer, mechanic; a former mechanic gave it back) with more time asked
+for, one paid session of the same two that was completed before, with its payment, payout and quote,
+one queued session of another customer, one ended session of a mechanic suspended since.
 """
 
 from __future__ import annotations
@@ -49,6 +50,11 @@ class Cast:
     queued_session: UUID
     queued_assignment: UUID
     past_session: UUID
+    paid_session: UUID
+    paid_intent: UUID
+    payment: UUID
+    payout: UUID
+    quote: UUID
     secrets: frozenset[str]
 
     def __getitem__(self, name: str) -> Persona:
@@ -70,6 +76,63 @@ PERSONAS = (
 STRANGERS = ("other_customer", "other_mechanic", "former_mechanic", "suspended_mechanic")
 
 
+@dataclass(frozen=True)
+class _Paid:
+    intent: UUID
+    session: UUID
+    payment: UUID
+    payout: UUID
+    quote: UUID
+
+
+def _paid_session(world: World, customer: UUID, mechanic: UUID) -> _Paid:
+    """A session that was paid for, completed and earned, and the repair it led to."""
+    intent = world.one(
+        customer, "request_checkout", p_plan="video15", p_intake={"car": INTAKE_SECRET}
+    )
+    payment_intent = {
+        "object": "payment_intent",
+        "id": "pi_1",
+        "amount_received": intent["price_cents"],
+        "currency": intent["currency"],
+        "latest_charge": "ch_1",
+        "metadata": {"mode": "session", "intent_id": str(intent["id"])},
+    }
+    taken = world.one(
+        "service_role",
+        "ingest_stripe_event",
+        p_event={
+            "object": "event",
+            "id": "evt_1",
+            "type": "payment_intent.succeeded",
+            "livemode": False,
+            "created": 1767225600,
+            "data": {"object": payment_intent},
+        },
+    )
+    assert taken["ingest_stripe_event"]["status"] == "processed"
+    payment = world.row("select id, session_id from private.payments")
+    session = payment["session_id"]
+    world.call(mechanic, "accept_assignment", p_assignment_id=world.assignment(session))
+    world.call(customer, "join_session", p_session_id=session)
+    world.call(mechanic, "join_session", p_session_id=session)
+    # Nobody waits here until a session has lasted long enough.
+    least = world.row("select private.setting('min_billable_seconds') as value")["value"]
+    world.call("system", "set_setting", p_key="min_billable_seconds", p_value=0)
+    ended = world.one(customer, "end_session_with_semantics", p_session_id=session)
+    world.call("system", "set_setting", p_key="min_billable_seconds", p_value=least)
+    assert ended["final_status"] == "completed"
+    quote = world.one(
+        mechanic,
+        "escalate_quote",
+        p_session_id=session,
+        p_amount_cents=20000,
+        p_description="New brakes",
+    )
+    payout = world.row("select id from public.payouts where session_id = %s", session)
+    return _Paid(intent["id"], session, payment["id"], payout["id"], quote["id"])
+
+
 def build(world: World) -> Cast:
     customer, other, past_customer = (world.customer(f"Person {n}") for n in "ABC")
     mechanic, other_mechanic, former, suspended = (
@@ -81,12 +144,15 @@ def build(world: World) -> Cast:
         made = world.one(who, "create_session", p_plan="chat10", p_intake={"car": intake})
         return made["id"], world.assignment(made["id"])
 
+    paid = _paid_session(world, customer, mechanic)
+
     live, live_assignment = create(customer, INTAKE_SECRET)
     world.call(former, "accept_assignment", p_assignment_id=live_assignment)
     world.call(former, "release_assignment", p_assignment_id=live_assignment)
     world.call(mechanic, "accept_assignment", p_assignment_id=live_assignment)
     world.call(customer, "join_session", p_session_id=live)
     world.call(mechanic, "join_session", p_session_id=live)
+    world.call(customer, "request_extension", p_session_id=live, p_minutes=15)
 
     past, past_assignment = create(past_customer, "green bus")
     world.call(suspended, "accept_assignment", p_assignment_id=past_assignment)
@@ -130,7 +196,10 @@ def build(world: World) -> Cast:
         Persona("admin", "authenticated", admin, is_admin=True),
         Persona("service_role", "service_role"),
     ]
-    secrets = {customer, mechanic, live, live_assignment, INTAKE_SECRET, "Person A", "Mechanic D"}
+    secrets = {
+        *(customer, mechanic, live, live_assignment, INTAKE_SECRET, "Person A", "Mechanic D"),
+        *(paid.intent, paid.session, paid.payment, paid.payout, paid.quote),
+    }
     return Cast(
         personas={person.name: person for person in people},
         live_session=live,
@@ -138,6 +207,11 @@ def build(world: World) -> Cast:
         queued_session=queued,
         queued_assignment=queued_assignment,
         past_session=past,
+        paid_session=paid.session,
+        paid_intent=paid.intent,
+        payment=paid.payment,
+        payout=paid.payout,
+        quote=paid.quote,
         secrets=frozenset(str(secret) for secret in secrets),
     )
 

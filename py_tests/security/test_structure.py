@@ -312,13 +312,58 @@ def test_public_functions_run_as_the_caller(catalog: Catalog) -> None:
     assert thick == []
 
 
+def having(catalog: Catalog, pattern: str) -> list[str]:
+    """The names of the functions whose code, without comments and texts, has this in it."""
+    return sorted(
+        {
+            f"{row['schema']}.{row['name']}"
+            for row in catalog.execute(FUNCTIONS)
+            if re.search(pattern, code_of(row["source"]))
+        }
+    )
+
+
 def test_one_function_moves_sessions(catalog: Catalog) -> None:
     """MOD-06: only move_session writes a session after its birth, only make_session before."""
-    code = {row["signature"]: code_of(row["source"]) for row in catalog.execute(FUNCTIONS)}
+    assert having(catalog, r"\bupdate\s+(?:only\s+)?public\.sessions\b") == ["private.move_session"]
+    assert having(catalog, r"\binsert\s+into\s+public\.sessions\b") == ["private.make_session"]
+    assert having(catalog, r"\binsert\s+into\s+public\.session_events\b") == [
+        "private.append_event"
+    ]
 
-    def having(pattern: str) -> list[str]:
-        return [name.partition("(")[0] for name, text in code.items() if re.search(pattern, text)]
 
-    assert having(r"\bupdate\s+(?:only\s+)?public\.sessions\b") == ["private.move_session"]
-    assert having(r"\binsert\s+into\s+public\.sessions\b") == ["private.make_session"]
-    assert having(r"\binsert\s+into\s+public\.session_events\b") == ["private.append_event"]
+def test_one_function_posts(catalog: Catalog) -> None:
+    """MON-01: only post writes transfers and entries; only the trigger moves stored balances."""
+    changing = r"\b(?:insert\s+into|update|delete\s+from|truncate|merge\s+into)\s+(?:only\s+)?"
+    for table in ("transfers", "entries"):
+        assert having(catalog, rf"{changing}private\.ledger_{table}\b") == ["private.post"]
+    assert having(catalog, rf"{changing}private\.ledger_accounts\b") == [
+        "private.balance_entries",
+        "private.post",
+    ]
+    assert having(catalog, r"\bupdate\s+(?:only\s+)?private\.ledger_accounts\b") == [
+        "private.balance_entries"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "maker"),
+    [
+        ("private.outbox", "private.enqueue"),
+        ("private.payments", "private.payment_row"),
+        ("private.settlements", "private.settle_money"),
+        ("public.checkout_intents", "private.request_checkout"),
+        ("public.mechanic_earnings", "private.settle_money"),
+        ("public.payouts", "private.make_payout"),
+        ("public.repair_quotes", "private.escalate_quote"),
+        ("public.session_extensions", "private.request_extension"),
+    ],
+)
+def test_one_function_makes_each_row_of_money(catalog: Catalog, table: str, maker: str) -> None:
+    """MON-17, MON-12: what has one way to come about has one place where its rules are."""
+    assert having(catalog, rf"\binsert\s+into\s+{re.escape(table)}\b") == [maker]
+
+
+def test_nothing_outside_is_asked_within_a_transaction(catalog: Catalog) -> None:
+    """MON-17, MON-19: the wake-up is the one call that leaves the database; all else is a row."""
+    assert having(catalog, r"\bnet\.\w+\s*\(") == ["private.wake_dispatcher"]

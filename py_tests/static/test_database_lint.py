@@ -102,15 +102,17 @@ PLPGSQL_CHECK = """
 select format('%s: %s %s: %s (line %s) %s', c.functionid::regprocedure, c.level, c.sqlstate,
   c.message, c.lineno, c.hint) as finding
 from (
-  select p.oid, t.tgrelid
+  select p.oid, t.*
   from pg_catalog.pg_proc p
   join pg_catalog.pg_language l on l.oid = p.prolang and l.lanname = 'plpgsql'
-  left join (select distinct tgfoid, tgrelid from pg_catalog.pg_trigger) t on t.tgfoid = p.oid
+  left join (
+    select distinct tgfoid, tgrelid, tgoldtable, tgnewtable from pg_catalog.pg_trigger
+  ) t on t.tgfoid = p.oid
   where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
     and (p.prorettype <> 'trigger'::regtype or t.tgrelid is not null)
 ) f
 cross join lateral extensions.plpgsql_check_function_tb(
-  f.oid, coalesce(f.tgrelid, 0),
+  f.oid, coalesce(f.tgrelid, 0), oldtable => f.tgoldtable, newtable => f.tgnewtable,
   extra_warnings => true, security_warnings => true, performance_warnings => false
 ) c
 """

@@ -120,6 +120,49 @@ def test_hosted_would_take_it(applied: dict[str, list[str]]) -> None:
     assert [s for s in everything if refused.search(s)] == []
 
 
+_MADE = re.compile(
+    r"^create (?:or replace )?(?:table|type|view|sequence|function)"
+    r" (?:if not exists )?((?:public|private)\.\w+)",
+    re.MULTILINE,
+)
+_NAMED = re.compile(r"\b(?:public|private)\.\w+")
+
+
+def later_names(files: dict[str, str]) -> list[str]:
+    """What a file names although only a later one makes it; comments on objects do not count."""
+    bodies = {
+        name: re.sub(r"^comment on .*?;$", "", _COMMENT.sub("", text), flags=re.DOTALL | re.M)
+        for name, text in files.items()
+    }
+    made: dict[str, str] = {}
+    for name in sorted(bodies):
+        for thing in _MADE.findall(bodies[name]):
+            made.setdefault(thing, name)
+    return [
+        f"{name} names {thing} of {made[thing]}"
+        for name in sorted(bodies)
+        for thing in sorted(set(_NAMED.findall(bodies[name])))
+        if made.get(thing, name) > name
+    ]
+
+
+def test_a_file_calls_only_files_before_it() -> None:
+    """MOD-01: the migrations are rooms in order of dependency."""
+    assert later_names({path.name: path.read_text() for path in FILES}) == []
+
+
+def test_a_call_of_a_later_file_is_found() -> None:
+    """MOD-01, TEST-03: the search itself goes red."""
+    late = "create function private.late() returns void language sql as $$ select $$;"
+    early = "create function private.early() returns void language sql as $$ {} $$;"
+    for text, found in {
+        "select private.late()": ["1.sql names private.late of 2.sql"],
+        "select -- private.late()\n": [],
+    }.items():
+        assert later_names({"1.sql": early.format(text), "2.sql": late}) == found
+    assert later_names({"1.sql": late, "2.sql": early.format("select private.late()")}) == []
+
+
 def test_policies_do_not_ask_once_a_row() -> None:
     """SEC-03: auth functions in a policy stand in a sub-select, so that they run once a query."""
     found = []

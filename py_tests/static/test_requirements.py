@@ -16,6 +16,7 @@ REQUIREMENTS = (
     *(f"PRE-0{number}" for number in range(1, 6)),
     *(f"TIME-0{number}" for number in range(1, 8)),
     *(f"END-0{number}" for number in range(1, 9)),
+    *(f"MON-{number:02}" for number in range(1, 21)),
     *(f"RT-0{number}" for number in range(1, 5)),
     *(f"LEG-0{number}" for number in (1, 2)),
     *(f"SEC-0{number}" for number in range(1, 6)),

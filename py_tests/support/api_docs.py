@@ -16,7 +16,8 @@ arguments through any Supabase client. Errors are in [errors.md](errors.md). Tim
 _CUSTOMER = "5f1d0c1e-0000-4000-8000-000000000001"
 _MECHANIC = "5f1d0c1e-0000-4000-8000-000000000002"
 
-# A video session, live since noon, whose mechanic has been away since 12:10:00.
+# A video session, live since noon and fifteen minutes longer since 12:05:00, whose mechanic has
+# been away since 12:10:00.
 SNAPSHOT: dict[str, Any] = {
     "session": {
         "id": "5f1d0c1e-0000-4000-8000-00000000000a",
@@ -26,28 +27,28 @@ SNAPSHOT: dict[str, Any] = {
         "plan": "video15",
         "type": "video",
         "status": "reconnecting",
-        "funding": "free",
-        "price_cents": 0,
+        "funding": "paid",
+        "price_cents": 1500,
         "currency": "usd",
         "intake": {"problem": "squeals when braking"},
         "scheduled_for": None,
         "accepted_at": "2026-01-01T11:58:00+00:00",
         "started_at": "2026-01-01T12:00:00+00:00",
         "ended_at": None,
-        "expires_at": "2026-01-01T12:45:00+00:00",
-        "duration_minutes": 45,
+        "expires_at": "2026-01-01T13:00:00+00:00",
+        "duration_minutes": 60,
         "duration_seconds": None,
         "billable_seconds": None,
         "both_present_seconds": None,
         "interrupted_at": "2026-01-01T12:10:00+00:00",
         "grace_ends_at": "2026-01-01T12:15:00+00:00",
-        "next_warning_at": "2026-01-01T12:40:00+00:00",
+        "next_warning_at": "2026-01-01T12:55:00+00:00",
         "end_reason": None,
         "ended_by": None,
         "end_note": None,
         "summary_submitted_at": None,
         "metadata": {},
-        "version": 7,
+        "version": 8,
         "last_event_at": "2026-01-01T12:10:00+00:00",
         "due_at": "2026-01-01T12:15:00+00:00",
         "created_at": "2026-01-01T11:57:00+00:00",
@@ -85,15 +86,25 @@ SNAPSHOT: dict[str, Any] = {
             "left_at": "2026-01-01T12:10:00+00:00",
         },
     ],
-    "extensions": [],
+    "extensions": [
+        {
+            "id": "5f1d0c1e-0000-4000-8000-00000000000e",
+            "minutes": 15,
+            "price_cents": 500,
+            "currency": "usd",
+            "status": "applied",
+            "applied_at": "2026-01-01T12:05:00+00:00",
+            "created_at": "2026-01-01T12:04:10+00:00",
+        },
+    ],
     "server_now": "2026-01-01T12:11:40+00:00",
-    "remaining_seconds": 2000,
-    "next_warning_at": "2026-01-01T12:40:00+00:00",
+    "remaining_seconds": 2900,
+    "next_warning_at": "2026-01-01T12:55:00+00:00",
     "absent_role": "mechanic",
     "grace_ends_at": "2026-01-01T12:15:00+00:00",
     "can_join": True,
     "join_from": None,
-    "version": 7,
+    "version": 8,
 }
 
 REALTIME = """
@@ -125,8 +136,10 @@ have; a message may be lost or late, so after a broken connection read the snaps
 | `session:started` | `started_at`, `expires_at`, `duration_minutes`, nobody absent |
 | `session:reconnecting` | `absent_role` (`customer`, `mechanic` or `both`), `grace_ends_at` |
 | `session:resumed` | the same as `session:started` |
+| `session:extended` | `expires_at`, `duration_minutes`, `minutes`: by so many more |
+| `session:extension_failed` | `extension_id`, `minutes`: no proof of payment yet |
 | `session:warning` | `minutes`, `remaining_seconds`, `expires_at` |
-| `session:ended` | `ended_at`, `reason`, `duration_seconds`, `auto_ended` |
+| `session:ended` | `ended_at`, `reason`, `duration_seconds`, `auto_ended`; again after a refund |
 
 ### A snapshot
 

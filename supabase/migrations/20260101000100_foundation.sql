@@ -211,6 +211,22 @@ $$;
 comment on function private.log_op(text, uuid, jsonb) is 'Appends to the operations log who did what, and when.';
 revoke all on function private.log_op from public, anon, authenticated, service_role;
 
+create function private.refuse_change()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  raise exception using
+    errcode = 'insufficient_privilege',
+    message = format('%s is append-only', tg_table_name),
+    detail = format('%s is refused for every role.', tg_op),
+    hint = 'Correct by appending.';
+end;
+$$;
+comment on function private.refuse_change() is 'Trigger: refuses UPDATE, DELETE and TRUNCATE, the owner''s included.';
+revoke all on function private.refuse_change from public, anon, authenticated, service_role;
+
 -- Settings ------------------------------------------------------------------------------------------------------
 
 create table private.settings (

@@ -222,22 +222,6 @@ create policy "admins read all events" on public.session_events
 for select to authenticated
 using ((select private.is_admin()));
 
-create function private.refuse_change()
-returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-  raise exception using
-    errcode = 'insufficient_privilege',
-    message = format('%s is append-only', tg_table_name),
-    detail = format('%s is refused for every role.', tg_op),
-    hint = 'Correct by appending.';
-end;
-$$;
-comment on function private.refuse_change() is 'Trigger: refuses UPDATE, DELETE and TRUNCATE, the owner''s included.';
-revoke all on function private.refuse_change from public, anon, authenticated, service_role;
-
 create trigger session_events_are_append_only
 before update or delete or truncate on public.session_events
 for each statement execute function private.refuse_change();

@@ -38,8 +38,11 @@ set search_path = ''
 as $$
 begin
   return 'session:' || case
-    when p_type in ('accepted', 'released', 'due', 'started', 'reconnecting', 'resumed', 'ended') then p_type
+    when p_type in ('accepted', 'released', 'due', 'started', 'reconnecting', 'resumed', 'extended', 'ended')
+      then p_type
     when p_type in ('joined', 'left', 'disconnected') then 'participant'
+    when p_type = 'extension_failed' then 'extension_failed'
+    when p_type in ('refunded', 'partly_refunded') then 'ended'
     when p_type like 'warning\_%' then 'warning'
     when p_type = 'status_changed' then case p_status
       when 'live' then 'started'
@@ -103,6 +106,13 @@ begin
       'absent_role', private.absent_role(p_session), 'grace_ends_at', p_session.grace_ends_at
     )
     when 'session:warning' then p_event.payload
+    when 'session:extended' then jsonb_build_object(
+      'expires_at', p_session.expires_at, 'duration_minutes', p_session.duration_minutes,
+      'minutes', p_event.payload -> 'minutes'
+    )
+    when 'session:extension_failed' then jsonb_build_object(
+      'extension_id', p_event.payload ->> 'extension_id', 'minutes', p_event.payload -> 'minutes'
+    )
     when 'session:ended' then jsonb_build_object(
       'ended_at', p_session.ended_at, 'reason', p_session.end_reason,
       'duration_seconds', p_session.duration_seconds,

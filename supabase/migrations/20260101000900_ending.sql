@@ -2,7 +2,7 @@
 -- the system asks; the database decides (private.decide_end) and writes status, times, assignment, presence and the
 -- event in one transaction. Later capabilities hang their part (money, messages) on the `ended` event.
 
-create function private.end_result(p_session public.sessions, p_already_ended boolean)
+create function private.end_result(p_session public.sessions, p_already_ended boolean, p_split private.split)
 returns public.session_end_result
 language plpgsql
 stable
@@ -12,13 +12,31 @@ begin
   return (
     p_session.id, p_session.status, p_already_ended, p_session.started_at is not null, p_session.started_at,
     p_session.ended_at, coalesce(p_session.duration_seconds, 0), coalesce(p_session.billable_seconds, 0),
-    p_session.end_reason, 0, 0, p_session.currency
+    p_session.end_reason, coalesce(p_split.share_cents, 0), coalesce(p_split.refund_cents, 0), p_session.currency
   )::public.session_end_result;
 end;
 $$;
-comment on function private.end_result(public.sessions, boolean) is
-  'The stored outcome of a session. No money is held for free sessions, so none is paid or given back.';
+comment on function private.end_result(public.sessions, boolean, private.split) is
+  'The outcome of a session, with what the mechanic earned and the customer got back.';
 revoke all on function private.end_result from public, anon, authenticated, service_role;
+
+create function private.stored_result(p_session public.sessions, p_already_ended boolean)
+returns public.session_end_result
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_split private.split;
+begin
+  select t.refund_cents, t.share_cents, t.platform_cents, t.referral_cents into v_split
+  from private.settlements t
+  where t.session_id = p_session.id;
+  return private.end_result(p_session, p_already_ended, v_split);
+end;
+$$;
+comment on function private.stored_result(public.sessions, boolean) is 'The outcome of a session that has ended.';
+revoke all on function private.stored_result from public, anon, authenticated, service_role;
 
 create function private.touch(p_session_id uuid, p_user_id uuid, p_now timestamptz)
 returns boolean
@@ -191,7 +209,7 @@ begin
       'reason', v_decision.reason,
       'duration_seconds', v_decision.duration_seconds,
       'billable_seconds', v_decision.billable_seconds,
-      'rule', to_jsonb(v_rule),
+      'rule', to_jsonb(v_rule) || private.money_rule(v_decision.reason),
       'facts', to_jsonb(v_facts)
     )
   );
@@ -284,11 +302,12 @@ begin
     perform private.fail('session_not_found');
   end if;
   if v_session.status >= 'completed' then
-    return private.end_result(v_session, true);
+    return private.stored_result(v_session, true);
   end if;
   v_now := private.session_clock(v_session);
   v_session := private.drop_silent(v_session, v_now);
-  return private.end_result(private.end_session(v_session, v_now, null, v_user, p_reason), false);
+  v_session := private.end_session(v_session, v_now, null, v_user, p_reason);
+  return private.stored_result(v_session, false);
 end;
 $$;
 comment on function private.end_session_with_semantics(uuid, text) is 'Behind public.end_session_with_semantics.';
@@ -332,14 +351,14 @@ begin
   end if;
   v_session := private.visible_session(p_session_id);
   if v_session.status >= 'completed' then
-    return private.end_result(v_session, true);
+    return private.stored_result(v_session, true);
   end if;
   v_now := private.session_clock(v_session);
   v_facts := private.end_facts(v_session, v_now, null, v_user);
   v_decision := private.decide_end(v_facts, private.billing_rule());
   v_session := private.ended(v_session, v_now, v_facts, v_decision);
   v_session.status := v_decision.status;
-  return private.end_result(v_session, false);
+  return private.end_result(v_session, false, private.split_of(v_session));
 end;
 $$;
 comment on function private.preview_end(uuid) is 'Behind public.preview_end. The decision of the end, and no write.';

@@ -139,6 +139,82 @@ comment on function private.settle_active_session(uuid) is
   'Whether the customer has an active session, after writing down the end of one that is over. Locks: session.';
 revoke all on function private.settle_active_session from public, anon, authenticated, service_role;
 
+create function private.digest_of_order(
+  p_plan text, p_funding text, p_intake jsonb, p_preferred_mechanic_id uuid, p_scheduled_for timestamptz,
+  p_idempotency_key text
+)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if length(p_idempotency_key) not between 1 and 200 then
+    perform private.fail('invalid_argument', 'p_idempotency_key has 1 to 200 characters.');
+  end if;
+  return encode(sha256(convert_to(jsonb_build_array(
+    p_plan, p_funding, p_intake, p_preferred_mechanic_id, extract(epoch from p_scheduled_for)
+  )::text, 'UTF8')), 'hex');
+end;
+$$;
+comment on function private.digest_of_order(text, text, jsonb, uuid, timestamptz, text) is
+  'What a call asked for, to compare with another of the same idempotency key. Errors: invalid_argument.';
+revoke all on function private.digest_of_order from public, anon, authenticated, service_role;
+
+create function private.lock_customer(p_customer_id uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform
+  from public.profiles p
+  where p.id = p_customer_id and p.deleted_at is null
+  for no key update;
+  if not found then
+    perform private.fail('not_authenticated', 'The user of this token does not exist any more.', 'Sign in again.');
+  end if;
+end;
+$$;
+comment on function private.lock_customer(uuid) is
+  'One customer orders one thing at a time. Locks: his profile. Errors: not_authenticated.';
+revoke all on function private.lock_customer from public, anon, authenticated, service_role;
+
+create function private.valid_order(
+  p_customer_id uuid, p_plan text, p_preferred_mechanic_id uuid, p_scheduled_for timestamptz, p_now timestamptz
+)
+returns public.plans
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_plan public.plans;
+begin
+  select p.* into v_plan from public.plans p where p.slug = p_plan and p.is_active;
+  if v_plan.slug is null then
+    perform private.fail('plan_not_found');
+  end if;
+  if p_scheduled_for <= p_now or p_scheduled_for > p_now + interval '366 days' then
+    perform private.fail('invalid_argument', 'p_scheduled_for must be in the future, at most a year away.');
+  end if;
+  if p_preferred_mechanic_id is not null and (p_preferred_mechanic_id = p_customer_id or not exists (
+    select
+    from public.mechanics m
+    join public.profiles p on p.id = m.id
+    where m.id = p_preferred_mechanic_id and m.status = 'approved' and p.deleted_at is null
+  )) then
+    perform private.fail(
+      'invalid_argument', 'p_preferred_mechanic_id is not an approved mechanic other than the caller.'
+    );
+  end if;
+  return v_plan;
+end;
+$$;
+comment on function private.valid_order(uuid, text, uuid, timestamptz, timestamptz) is
+  'The plan of an order that can be made. Errors: plan_not_found, invalid_argument.';
+revoke all on function private.valid_order from public, anon, authenticated, service_role;
+
 create function private.create_session(
   p_plan text, p_funding text, p_intake jsonb, p_preferred_mechanic_id uuid, p_scheduled_for timestamptz,
   p_idempotency_key text
@@ -150,28 +226,17 @@ set search_path = ''
 as $$
 declare
   v_customer uuid := private.require_user();
-  v_profile public.profiles;
-  v_plan public.plans;
   v_intake jsonb := private.valid_intake(p_intake);
-  v_digest text;
+  v_digest text := private.digest_of_order(
+    p_plan, p_funding, v_intake, p_preferred_mechanic_id, p_scheduled_for, p_idempotency_key
+  );
+  v_plan public.plans;
   v_key private.creation_keys;
   v_session public.sessions;
   v_now timestamptz;
+  v_violated text;
 begin
-  if length(p_idempotency_key) not between 1 and 200 then
-    perform private.fail('invalid_argument', 'p_idempotency_key has 1 to 200 characters.');
-  end if;
-  v_digest := encode(sha256(convert_to(jsonb_build_array(
-    p_plan, p_funding, v_intake, p_preferred_mechanic_id, extract(epoch from p_scheduled_for)
-  )::text, 'UTF8')), 'hex');
-
-  select p.* into v_profile
-  from public.profiles p
-  where p.id = v_customer and p.deleted_at is null
-  for no key update;
-  if v_profile.id is null then
-    perform private.fail('not_authenticated', 'The user of this token does not exist any more.', 'Sign in again.');
-  end if;
+  perform private.lock_customer(v_customer);
   v_now := private.clock();
 
   select k.* into v_key
@@ -191,57 +256,51 @@ begin
     return v_session;
   end if;
 
-  select p.* into v_plan from public.plans p where p.slug = p_plan and p.is_active;
-  if v_plan.slug is null then
-    perform private.fail('plan_not_found');
-  end if;
   if p_funding is null or p_funding not in ('free', 'credit', 'paid') then
     perform private.fail('invalid_argument', 'p_funding must be free or credit; paid sessions come from checkout.');
   end if;
-  if p_scheduled_for <= v_now or p_scheduled_for > v_now + interval '366 days' then
-    perform private.fail('invalid_argument', 'p_scheduled_for must be in the future, at most a year away.');
-  end if;
-  if p_preferred_mechanic_id is not null and (p_preferred_mechanic_id = v_customer or not exists (
-    select
-    from public.mechanics m
-    join public.profiles p on p.id = m.id
-    where m.id = p_preferred_mechanic_id and m.status = 'approved' and p.deleted_at is null
-  )) then
-    perform private.fail(
-      'invalid_argument', 'p_preferred_mechanic_id is not an approved mechanic other than the caller.'
-    );
-  end if;
-
+  v_plan := private.valid_order(v_customer, p_plan, p_preferred_mechanic_id, p_scheduled_for, v_now);
   if private.settle_active_session(v_customer) then
     perform private.refuse_second_session(v_customer);
   end if;
 
-  case p_funding
-    when 'paid' then
-      perform private.fail(
-        'payment_required', 'A paid session is made when its payment arrives.', 'Go through checkout.'
-      );
-    when 'credit' then
-      -- Nobody has credit yet: it comes with the ledger.
-      perform private.fail('insufficient_credit');
-    else
-      if not v_plan.is_free_eligible then
-        perform private.fail('payment_required', 'This plan has no free session.', 'Go through checkout.');
-      end if;
-      if (
-        select count(*)
-        from public.sessions s
-        where s.customer_user_id = v_customer
-          and s.funding = 'free'
-          and (s.status < 'completed' or s.started_at is not null)
-      ) >= private.setting_integer('free_sessions_per_customer') then
-        perform private.fail('free_session_used', null, 'Go through checkout.');
-      end if;
-  end case;
+  if p_funding = 'paid' then
+    perform private.fail(
+      'payment_required', 'A paid session is made when its payment arrives.', 'Go through checkout.'
+    );
+  elsif p_funding = 'free' then
+    if not v_plan.is_free_eligible then
+      perform private.fail('payment_required', 'This plan has no free session.', 'Go through checkout.');
+    end if;
+    if (
+      select count(*)
+      from public.sessions s
+      where s.customer_user_id = v_customer
+        and s.funding = 'free'
+        and (s.status < 'completed' or s.started_at is not null)
+    ) >= private.setting_integer('free_sessions_per_customer') then
+      perform private.fail('free_session_used', null, 'Go through checkout.');
+    end if;
+  end if;
 
   v_session := private.make_session(
-    v_customer, v_plan, p_funding, 0, v_intake, p_preferred_mechanic_id, p_scheduled_for, v_now
+    v_customer, v_plan, p_funding, case p_funding when 'credit' then v_plan.price_cents else 0 end, v_intake,
+    p_preferred_mechanic_id, p_scheduled_for, v_now
   );
+  if p_funding = 'credit' then
+    begin
+      perform private.post('hold:' || v_session.id, v_session.id, v_now, v_session.currency, jsonb_build_object(
+        'customer_credit:' || v_customer, -v_session.price_cents, 'session_hold:' || v_session.id, v_session.price_cents
+      ));
+    exception
+      when check_violation then
+        get stacked diagnostics v_violated = constraint_name;
+        if v_violated <> 'credit_is_never_below_zero' then
+          raise;
+        end if;
+        perform private.fail('insufficient_credit');
+    end;
+  end if;
   if p_idempotency_key is not null then
     insert into private.creation_keys (customer_user_id, key, arguments_digest, session_id)
     values (v_customer, p_idempotency_key, v_digest, v_session.id);
@@ -442,7 +501,9 @@ begin
       where p.id = case v_user when s.customer_user_id then s.mechanic_id else s.customer_user_id end
     ),
     s.metadata -> 'summary',
-    0
+    coalesce((
+      select t.refund_cents + t.refunded_later_cents from private.settlements t where t.session_id = s.id
+    ), 0)
   from public.sessions s
   where (
       (s.customer_user_id = v_user and coalesce(p_role, 'customer') = 'customer')

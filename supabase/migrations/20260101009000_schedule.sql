@@ -11,6 +11,7 @@ declare
   v_started timestamptz := private.clock();
   v_result jsonb;
   v_expired integer;
+  v_submitted integer;
 begin
   perform private.require_system();
   case p_job
@@ -22,8 +23,8 @@ begin
     when 'tick-sessions' then
       v_result := private.tick_sessions(500, 2);
     when 'dispatch-outbox' then
-      -- Nothing is sent to the outside yet.
-      v_result := jsonb_build_object('dispatched', 0, 'more', false);
+      v_submitted := private.submit_payouts(500);
+      v_result := jsonb_build_object('payouts', v_submitted, 'more', v_submitted = 500);
       perform private.note_run(p_job, v_started, v_result, null);
     when 'prune-history' then
       v_result := private.prune_history();
