@@ -403,9 +403,10 @@ begin
   v_rule.billable_basis := private.setting_text('billable_basis');
   select split_part(c.entry, '=', 2) into v_database
   from pg_catalog.pg_db_role_setting s
-  join pg_catalog.pg_database d on d.oid = s.setdatabase
   cross join unnest(s.setconfig) as c (entry)
-  where d.datname = current_database() and s.setrole = 0 and c.entry like 'app.min\_billable\_seconds=%';
+  where s.setdatabase = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+    and s.setrole = 0
+    and c.entry like 'app.min\_billable\_seconds=%';
   if private.is_system() then
     v_connection := nullif(current_setting('app.min_billable_seconds', true), '');
   end if;

@@ -170,25 +170,33 @@ revoke all on function private.post from public, anon, authenticated, service_ro
 
 create function private.balance(p_account text, p_currency text)
 returns bigint
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select coalesce(sum(e.amount_cents), 0)::bigint
-  from private.ledger_accounts a
-  join private.ledger_entries e on e.account_id = a.id
-  where a.name = p_account and a.currency = p_currency
+begin
+  return (
+    select coalesce(sum(e.amount_cents), 0)::bigint
+    from private.ledger_accounts a
+    join private.ledger_entries e on e.account_id = a.id
+    where a.name = p_account and a.currency = p_currency
+  );
+end;
 $$;
 comment on function private.balance(text, text) is 'The balance of an account in minor units, summed from its entries.';
 revoke all on function private.balance from public, anon, authenticated, service_role;
 
 create function private.held(p_session_id uuid, p_currency text)
 returns bigint
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select private.balance('session_hold:' || p_session_id, p_currency)
+begin
+  return (
+    select private.balance('session_hold:' || p_session_id, p_currency)
+  );
+end;
 $$;
 comment on function private.held(uuid, text) is 'The money held for a session and earned by nobody yet.';
 revoke all on function private.held from public, anon, authenticated, service_role;

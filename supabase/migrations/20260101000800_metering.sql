@@ -521,7 +521,9 @@ begin
   v_facts.asked_by := case
     when p_asker_id is not null and not private.is_over(p_session, p_now)
       then coalesce(private.role_in(p_session, p_asker_id), 'admin') end;
-  v_facts.no_show_after_seconds := private.setting_integer('no_show_after_seconds');
+  if p_session.started_at is null then
+    v_facts.no_show_after_seconds := private.setting_integer('no_show_after_seconds');
+  end if;
   return v_facts;
 end;
 $$;

@@ -161,23 +161,27 @@ revoke all on function private.split(
 
 create function private.split_of(p_session public.sessions)
 returns private.split
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select private.split(
-    private.held(p_session.id, p_session.currency)::integer,
-    p_session.end_reason = 'completed',
-    p_session.mechanic_id is not null,
-    m.referred_by is not null,
-    p.refund_bps,
-    p.mechanic_bps,
-    private.setting_integer('mechanic_share_bps'),
-    private.setting_integer('referral_fee_bps')
-  )
-  from (select) one
-  left join public.mechanics m on m.id = p_session.mechanic_id
-  left join private.refund_policies p on p.reason = p_session.end_reason
+begin
+  return (
+    select private.split(
+      private.held(p_session.id, p_session.currency)::integer,
+      p_session.end_reason = 'completed',
+      p_session.mechanic_id is not null,
+      m.referred_by is not null,
+      p.refund_bps,
+      p.mechanic_bps,
+      private.setting_integer('mechanic_share_bps'),
+      private.setting_integer('referral_fee_bps')
+    )
+    from (select) one
+    left join public.mechanics m on m.id = p_session.mechanic_id
+    left join private.refund_policies p on p.reason = p_session.end_reason
+  );
+end;
 $$;
 comment on function private.split_of(public.sessions) is
   'How the hold of a session is split that ends as this row says (end_reason), by the policies and settings of now.';
@@ -185,19 +189,23 @@ revoke all on function private.split_of from public, anon, authenticated, servic
 
 create function private.money_rule(p_reason text)
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select jsonb_build_object(
-    'mechanic_share_bps', private.setting_integer('mechanic_share_bps'),
-    'referral_fee_bps', private.setting_integer('referral_fee_bps'),
-    'policy', (
-      select jsonb_build_object('refund_bps', p.refund_bps, 'mechanic_bps', p.mechanic_bps)
-      from private.refund_policies p
-      where p.reason = p_reason
+begin
+  return (
+    select jsonb_build_object(
+      'mechanic_share_bps', private.setting_integer('mechanic_share_bps'),
+      'referral_fee_bps', private.setting_integer('referral_fee_bps'),
+      'policy', (
+        select jsonb_build_object('refund_bps', p.refund_bps, 'mechanic_bps', p.mechanic_bps)
+        from private.refund_policies p
+        where p.reason = p_reason
+      )
     )
-  )
+  );
+end;
 $$;
 comment on function private.money_rule(text) is
   'The shares, fees and policy of now by which money is split after an end for this reason, for the record.';
