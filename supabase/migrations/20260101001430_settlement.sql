@@ -127,12 +127,14 @@ as $$
 declare
   v_session public.sessions;
   v_held integer;
-  v_split private.split;
+  v_split private.split := (0, 0, 0, 0);
   v_referrer uuid;
 begin
   select s.* into v_session from public.sessions s where s.id = new.session_id;
   v_held := private.held(v_session.id, v_session.currency);
-  v_split := private.split_of(v_session);
+  if v_held > 0 then
+    v_split := private.split_of(v_session);
+  end if;
   if v_split.referral_cents > 0 then
     select m.referred_by into v_referrer from public.mechanics m where m.id = v_session.mechanic_id;
   end if;
@@ -155,7 +157,7 @@ begin
   if v_split.refund_cents > 0 then
     perform private.give_back(v_session, 'outcome:' || v_session.id, v_split.refund_cents);
   end if;
-  if v_held > v_split.refund_cents or v_session.status = 'completed' then
+  if v_held > v_split.refund_cents then
     perform private.post(
       'earning:' || v_session.id, v_session.id, v_session.ended_at, v_session.currency,
       jsonb_build_object(

@@ -612,9 +612,10 @@ begin
     where x.transfer_id = t.id
   ) p on true
   where e.created_at >= p_since
-    and (t.id is null or (e.share_cents, e.platform_cents, e.referral_cents) is distinct from (
+    -- Of nothing held, nothing is posted.
+    and (e.share_cents, e.platform_cents, e.referral_cents) is distinct from (
       coalesce(p.share_cents, 0), coalesce(p.platform_cents, 0), coalesce(p.referral_cents, 0)
-    ));
+    );
 
   -- A share of zero counts as paid.
   return query
