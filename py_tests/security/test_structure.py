@@ -364,6 +364,17 @@ def test_one_function_makes_each_row_of_money(catalog: Catalog, table: str, make
     assert having(catalog, rf"\binsert\s+into\s+{re.escape(table)}\b") == [maker]
 
 
+def test_only_the_outbox_writes_the_outbox(catalog: Catalog) -> None:
+    """MON-17, MON-18: other rooms enqueue, amend, settle and revive; none touches a row itself."""
+    room = (CHECKOUT / "supabase/migrations/20260101000400_outbox.sql").read_text()
+    made_there = set(re.findall(r"^create function (private\.\w+)\(", room, re.MULTILINE))
+    writers_of_rows = having(
+        catalog, r"\b(?:insert\s+into|update|delete\s+from)\s+(?:only\s+)?private\.outbox\b"
+    )
+    assert "private.complete_outbox" in writers_of_rows
+    assert set(writers_of_rows) <= made_there
+
+
 def test_nothing_outside_is_asked_within_a_transaction(catalog: Catalog) -> None:
     """MON-17, MON-19: the wake-up is the one call that leaves the database; all else is a row."""
     assert having(catalog, r"\bnet\.\w+\s*\(") == ["private.wake_dispatcher"]

@@ -362,6 +362,47 @@ comment on function public.fail_outbox(bigint, uuid, text, boolean) is
 revoke all on function public.fail_outbox from public, anon, authenticated, service_role;
 grant execute on function public.fail_outbox to service_role;
 
+create function private.revive_outbox(p_id bigint)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  update private.outbox o
+  set status = 'pending', attempts = 0, next_attempt_at = private.clock(), is_ambiguous = true, done_at = null
+  where o.id = p_id and o.status in ('dead', 'done')
+$$;
+comment on function private.revive_outbox(bigint) is
+  'Lets an effect be tried again that was given up or answered in vain; outside is asked first. Locks: that row.';
+revoke all on function private.revive_outbox from public, anon, authenticated, service_role;
+
+create function private.amend_outbox(p_key text, p_changes jsonb)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  update private.outbox o set payload = o.payload || p_changes where o.key = p_key and o.status = 'dead'
+$$;
+comment on function private.amend_outbox(text, jsonb) is
+  'Changes what a dead effect would do if it were revived. Locks: that row.';
+revoke all on function private.amend_outbox from public, anon, authenticated, service_role;
+
+create function private.settle_outbox(p_key text, p_how text)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  update private.outbox o
+  set status = 'done', done_at = private.clock(), lease_token = null, leased_until = null,
+      result = jsonb_build_object('resolved', p_how)
+  where o.key = p_key and o.status <> 'done'
+$$;
+comment on function private.settle_outbox(text, text) is
+  'Closes an effect that nobody has to carry out any more, whoever holds it. Locks: that row.';
+revoke all on function private.settle_outbox from public, anon, authenticated, service_role;
+
 create function private.requeue_outbox(p_id bigint)
 returns boolean
 language plpgsql
@@ -372,13 +413,11 @@ declare
   v_topic text;
 begin
   perform private.require_admin();
-  update private.outbox o
-  set status = 'pending', attempts = 0, next_attempt_at = private.clock(), is_ambiguous = true
-  where o.id = p_id and o.status = 'dead'
-  returning o.topic into v_topic;
+  select o.topic into v_topic from private.outbox o where o.id = p_id and o.status = 'dead' for no key update;
   if v_topic is null then
     perform private.fail('invalid_argument', 'p_id is not a dead row of the outbox.');
   end if;
+  perform private.revive_outbox(p_id);
   perform private.log_op('outbox.requeued', null, jsonb_build_object('outbox_id', p_id, 'topic', v_topic));
   return true;
 end;

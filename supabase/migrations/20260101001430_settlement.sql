@@ -283,11 +283,10 @@ begin
     where p.id = v_payout.id
     returning p.* into v_payout;
     -- A transfer that was refused, and is tried again, is one of what is left.
-    update private.outbox o
-    set payload = o.payload || jsonb_build_object('amount', v_payout.amount_cents),
-        status = case when v_payout.status = 'cancelled' then 'done' else o.status end,
-        done_at = case when v_payout.status = 'cancelled' then private.clock() end
-    where o.key = 'payout:' || v_payout.id and o.status = 'dead';
+    perform private.amend_outbox('payout:' || v_payout.id, jsonb_build_object('amount', v_payout.amount_cents));
+    if v_payout.status = 'cancelled' then
+      perform private.settle_outbox('payout:' || v_payout.id, 'cancelled');
+    end if;
   elsif v_payout.status in ('submitted', 'paid', 'needs_reconciliation') then
     perform private.enqueue(
       'stripe.transfer_reversal', format('reversal:%s:%s', v_payout.id, p_key), jsonb_build_object(

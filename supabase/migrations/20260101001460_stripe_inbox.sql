@@ -171,6 +171,18 @@ grant execute on function public.record_checkout to service_role;
 
 -- What events do --------------------------------------------------------------------------------------------------
 
+create function private.occurred_at(p_event private.stripe_events)
+returns timestamptz
+language sql
+immutable
+set search_path = ''
+as $$
+  select to_timestamp((p_event.payload ->> 'created')::double precision)
+$$;
+comment on function private.occurred_at(private.stripe_events) is
+  'When Stripe says it happened, in whole seconds: for the record, never for an order.';
+revoke all on function private.occurred_at from public, anon, authenticated, service_role;
+
 create function private.payment_named(p_object jsonb)
 returns private.payments
 language sql
@@ -269,7 +281,7 @@ begin
       v_payment,
       case when v_is_checkout then p_object ->> 'amount_total' else p_object ->> 'amount_received' end::integer,
       p_object ->> 'currency',
-      to_timestamp((p_event.payload ->> 'created')::double precision)
+      private.occurred_at(p_event)
     );
     if v_payment.applied_to is null and v_payment.review is null then
       if v_mode = 'session' then
@@ -402,7 +414,7 @@ declare
   v_amount integer := (p_object ->> 'amount')::integer;
   v_matched integer;
   v_status text := case p_event.type when 'refund.failed' then 'failed' else p_object ->> 'status' end;
-  v_at timestamptz := to_timestamp((p_event.payload ->> 'created')::double precision);
+  v_at timestamptz := private.occurred_at(p_event);
 begin
   perform private.require_session_of(v_payment, v_session);
   select r.* into v_refund
@@ -486,7 +498,7 @@ begin
     set unmatched_refund_cents = p.unmatched_refund_cents + v_more
     where p.id = v_payment.id;
     perform private.stripe_refunded(
-      v_payment, v_session, p_event.id, v_more, to_timestamp((p_event.payload ->> 'created')::double precision)
+      v_payment, v_session, p_event.id, v_more, private.occurred_at(p_event)
     );
   end if;
   return 'processed';
@@ -496,20 +508,6 @@ comment on function private.on_charge_refunded(private.stripe_events, jsonb) is
   'So much of a charge has been refunded in all; only what no refund is known for yet is posted, and the refund that '
   'names it later adds nothing. Locks: as for a refund.';
 revoke all on function private.on_charge_refunded from public, anon, authenticated, service_role;
-
-create function private.is_disputed(p_session_id uuid)
-returns boolean
-language sql
-stable
-set search_path = ''
-as $$
-  select p_session_id is null or exists (
-    select from private.payments p where p.session_id = p_session_id and p.dispute_status = 'open'
-  )
-$$;
-comment on function private.is_disputed(uuid) is
-  'Whether a payment of a session is disputed; without a session there is no payout to wait for it.';
-revoke all on function private.is_disputed from public, anon, authenticated, service_role;
 
 create function private.on_dispute(p_event private.stripe_events, p_object jsonb)
 returns text
@@ -528,7 +526,7 @@ declare
   v_left integer;
   v_unapplied integer;
   v_given integer;
-  v_at timestamptz := to_timestamp((p_event.payload ->> 'created')::double precision);
+  v_at timestamptz := private.occurred_at(p_event);
 begin
   if v_payment.received_at is null then
     return 'ignored';
@@ -560,7 +558,7 @@ begin
       v_disputes, v_amount, 'stripe', -v_amount
     ));
     update private.payments p set dispute_status = 'won', updated_at = private.clock() where p.id = v_payment.id;
-    if not private.is_disputed(v_session.id) then
+    if v_session.id is not null then
       perform private.unblock_payouts(v_session.id, null, 'dispute');
     end if;
     return 'processed';
@@ -587,9 +585,7 @@ begin
           v_session, 'dispute:' || v_id, v_taken, v_disputes, private.setting_integer('dispute_loss_bps')
         );
       end if;
-      if not private.is_disputed(v_session.id) then
-        perform private.unblock_payouts(v_session.id, null, 'dispute');
-      end if;
+      perform private.unblock_payouts(v_session.id, null, 'dispute');
       if v_session.status < 'refunded' then
         perform private.move_session(
           v_session, 'refunded', 'refunded', private.session_clock(v_session), null,
@@ -644,7 +640,7 @@ as $$
 declare
   v_payout_id uuid;
   v_known text;
-  v_at timestamptz := to_timestamp((p_event.payload ->> 'created')::double precision);
+  v_at timestamptz := private.occurred_at(p_event);
 begin
   select p.id, p.stripe_transfer_id into v_payout_id, v_known
   from public.payouts p

@@ -464,9 +464,7 @@ begin
     perform private.fail('invalid_argument', format('A payout that is %s needs no resolution.', v_payout.status));
   end if;
   if p_action = 'retry' then
-    update private.outbox o
-    set status = 'pending', attempts = 0, next_attempt_at = private.clock(), is_ambiguous = true, done_at = null
-    where o.id = v_row.id and o.status in ('dead', 'done');
+    perform private.revive_outbox(v_row.id);
     update public.payouts p set status = 'submitted', updated_at = private.clock() where p.id = p_payout_id;
   else
     if p_action = 'paid' then
@@ -474,10 +472,7 @@ begin
     else
       update public.payouts p set status = 'cancelled', updated_at = private.clock() where p.id = p_payout_id;
     end if;
-    update private.outbox o
-    set status = 'done', done_at = private.clock(), lease_token = null, leased_until = null,
-        result = jsonb_build_object('resolved', p_action)
-    where o.id = v_row.id and o.status <> 'done';
+    perform private.settle_outbox('payout:' || p_payout_id, p_action);
   end if;
   select p.* into v_payout from public.payouts p where p.id = p_payout_id;
   perform private.log_op('payout.resolved', v_payout.session_id, jsonb_build_object(
