@@ -8,9 +8,9 @@ PROVE := PYTHONPATH=py_tests .venv/bin/python -m support.prove
 EMBEDDED := TAXIMETER_TEST_DB=embedded
 CONTAINER := TAXIMETER_TEST_DB=container
 # These bring a server of their own, or need none: in a container they would prove nothing new.
-OWN_SERVER := stack integration unit
+OWN_SERVER := stack integration crash unit
 # Servers, processes and the real command line tool take their time.
-NOT_FAST := stack integration container migrations
+NOT_FAST := stack integration container migrations crash
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -18,7 +18,7 @@ help: ## what there is to make
 setup: ## install everything the project needs, once
 	@scripts/setup.sh
 
-demo: setup ## play a session from sign-up to its end, and one on a clock that runs fast
+demo: setup ## play three sessions: sign-up to end, on a clock that runs fast, and for money
 	@.venv/bin/taximeter demo
 
 test: setup ## every test, on an embedded server and in a container
@@ -41,8 +41,10 @@ test-fast: setup ## the tests of the database alone, in under 90 seconds
 	@$(EMBEDDED) $(PYTEST) -m 'not slow' $(NOT_FAST:%=--ignore=py_tests/%)
 	@$(EMBEDDED) $(PROVE)
 
-fuzz: setup ## play new random scripts against the model, for SECONDS=60
+fuzz: setup ## play new random scripts against the model, for SECONDS=60, and kill a server KILLS=200 times
 	@PYTHONPATH=py_tests .venv/bin/python -m properties.fuzz $(or $(SECONDS),60) $(SEED)
+	@PYTHONPATH=py_tests .venv/bin/python -m stripe_inbox.hostile $(or $(SECONDS),60) $(SEED)
+	@PYTHONPATH=py_tests .venv/bin/python -m crash.run $(or $(KILLS),200) $(SEED)
 
 check: lint test ## what CI runs
 
@@ -59,8 +61,9 @@ format: setup ## put Python into its form
 docs: setup ## write docs/api.md anew from the comments in the database
 	@TAXIMETER_WRITE_DOCS=1 $(EMBEDDED) .venv/bin/pytest -q py_tests/static/test_api_docs.py
 
-bench: setup ## measure the tick, next to what the machine can do
+bench: setup ## measure the tick and the money, next to what the machine can do
 	@.venv/bin/python -m bench.tick
+	@.venv/bin/python -m bench.money
 
 clean: ## remove what setup and the tests made in this folder, and the stack's data
 	@! [ -x .venv/bin/taximeter ] || .venv/bin/taximeter down > /dev/null 2>&1 || true

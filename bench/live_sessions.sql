@@ -1,18 +1,9 @@
 -- Live sessions, as many as are asked for: accepted, started five minutes ago, both people there, nothing due for an
 -- hour. They are numbered from bench.first to bench.last, and their ids are made from the numbers.
--- Run as a superuser. No trigger runs: what they would send and log is part of no figure, and what they would write
--- into a session is written here.
+-- Run as a superuser, after people.sql. No trigger runs: what they would send and log is part of no figure, and what
+-- they would write into a session is written here.
 
 set session_replication_role = 'replica';
-
-insert into public.profiles (id, display_name, created_at, updated_at)
-select md5(k.kind || n.number)::uuid, initcap(k.kind) || ' ' || n.number, now(), now()
-from generate_series(current_setting('bench.first')::integer, current_setting('bench.last')::integer) as n (number)
-cross join (values ('customer'), ('mechanic')) as k (kind);
-
-insert into public.mechanics (id, status, created_at, updated_at)
-select md5('mechanic' || n.number)::uuid, 'approved', now(), now()
-from generate_series(current_setting('bench.first')::integer, current_setting('bench.last')::integer) as n (number);
 
 create temporary table made as
 select

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -16,7 +15,17 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from bench.machine import describe, percentile, say, server, tpc_b
+from bench.machine import (
+    PROFILING,
+    add_options,
+    describe,
+    fill,
+    percentile,
+    profile,
+    say,
+    server,
+    tpc_b,
+)
 from taximeter.stack.postgres import SUPERUSER
 
 if TYPE_CHECKING:
@@ -35,12 +44,6 @@ _COMPLETED: LiteralString = "select count(*) from public.sessions where status =
 _UNCHECKED: LiteralString = (
     "select count(*) from public.session_participants where presence_check_at <= now()"
 )
-_PROFILE: LiteralString = """
-select schemaname || '.' || funcname, calls, total_time, self_time
-from pg_stat_user_functions
-order by self_time desc
-limit 25
-"""
 
 
 class Caller:
@@ -84,10 +87,10 @@ class Caller:
 class Bench:
     """One server with sessions on it."""
 
-    def __init__(self, cluster: Cluster, *, profile: bool) -> None:
+    def __init__(self, cluster: Cluster, *, profiled: bool) -> None:
         self._owner = psycopg.connect(cluster.url(user=SUPERUSER), autocommit=True)
-        if profile:
-            self._owner.execute("alter database postgres set track_functions = 'all'")
+        if profiled:
+            self._owner.execute(PROFILING)
         self._callers = [Caller(cluster) for _ in range(MOST_CALLERS)]
 
     def close(self) -> None:
@@ -95,13 +98,8 @@ class Bench:
         for caller in self._callers:
             caller.close()
 
-    def make(self, file: str, first: int, last: int) -> None:
-        """Runs a file of this folder for the sessions with these numbers."""
-        for name, number in (("first", first), ("last", last)):
-            self._owner.execute("select set_config(%s, %s, false)", (f"bench.{name}", str(number)))
-        self._owner.execute((Path(__file__).parent / file).read_bytes())
-        self._owner.execute("vacuum (analyze)")
-        self._owner.execute("checkpoint")
+    def make(self, first: int, last: int, *files: str) -> None:
+        fill(self._owner, first, last, *files)
 
     def idle(self, calls: int) -> list[float]:
         return self._callers[0].idle(calls)
@@ -145,21 +143,16 @@ class Bench:
 
     def profile(self) -> Table:
         """The functions that took longest by themselves."""
-        # A backend's counts are there for others once it has ended, at the latest.
         for caller in self._callers:
             caller.close()
-        time.sleep(1)
-        table = Table("function", "calls", "total ms", "self ms", title="Where the time went")
-        for name, calls, total, own in self._owner.execute(_PROFILE).fetchall():
-            table.add_row(name, f"{calls:,}", f"{total:,.0f}", f"{own:,.0f}")
-        return table
+        return profile(self._owner)
 
 
 def measure_idle(bench: Bench, table: Table, live: int, calls: int) -> None:
     """Nothing is due: the cost must not follow what exists."""
     for first, last, target in ((1, FEW, ""), (FEW + 1, live, f"< {IDLE_TARGET_MS:.0f} ms")):
         say(f"{last:,} live sessions")
-        bench.make("live_sessions.sql", first, last)
+        bench.make(first, last, "people.sql", "live_sessions.sql")
         times = bench.idle(calls)
         table.add_row(
             f"{last:,} live, nothing due, {len(times)} calls",
@@ -173,7 +166,7 @@ def measure_due(bench: Bench, table: Table, live: int, due: int) -> None:
     bench.reset_profile()
     for callers in range(1, MOST_CALLERS + 1):
         say(f"{due:,} sessions due, {callers} calling")
-        bench.make("expire.sql", (callers - 1) * due + 1, callers * due)
+        bench.make((callers - 1) * due + 1, callers * due, "expire.sql")
         seconds = bench.until_ended(due, callers)
         completed = bench.count(_COMPLETED)
         if completed != due * callers:
@@ -188,7 +181,7 @@ def measure_due(bench: Bench, table: Table, live: int, due: int) -> None:
 def measure_presence(bench: Bench, table: Table, live: int, checks: int) -> None:
     """So many people are due for a look, as in a few seconds of a busy day, and all are there."""
     say(f"{checks:,} people to look at")
-    bench.make("check_presence.sql", live - checks // 2 + 1, live)
+    bench.make(live - checks // 2 + 1, live, "check_presence.sql")
     seconds = bench.until_no_more()
     if bench.count(_UNCHECKED):
         raise RuntimeError("Not everybody was looked at.")
@@ -199,13 +192,13 @@ def run(console: Console, arguments: argparse.Namespace) -> None:
     with server(fsync=arguments.fsync) as cluster:
         console.print(describe(cluster, fsync=arguments.fsync))
         table = Table("what", "figure", "target", title="tick_sessions() (PERF-03)")
-        bench = Bench(cluster, profile=arguments.profile)
+        bench = Bench(cluster, profiled=arguments.profile)
         try:
             measure_idle(bench, table, arguments.live, arguments.calls)
             measure_due(bench, table, arguments.live, arguments.due)
             measure_presence(bench, table, arguments.live, arguments.checks)
             say(f"pgbench, {arguments.seconds} s each")
-            for result in tpc_b(cluster, (1, 2, 4), arguments.seconds):
+            for result in tpc_b(cluster, (1, 2, 4), arguments.seconds, arguments.scale):
                 table.add_row(
                     f"TPC-B-like, {result.clients} client{'s' if result.clients > 1 else ''}",
                     f"{result.per_second:,.0f} a second, {result.latency_ms:.2f} ms",
@@ -224,9 +217,7 @@ def main() -> None:
     parser.add_argument("--due", type=int, default=DUE, help="sessions due, each time")
     parser.add_argument("--checks", type=int, default=20_000, help="people due for a look")
     parser.add_argument("--calls", type=int, default=200, help="ticks with nothing due")
-    parser.add_argument("--seconds", type=int, default=10, help="length of each pgbench run")
-    parser.add_argument("--fsync", action="store_true", help="wait for the disk (off by default)")
-    parser.add_argument("--profile", action="store_true", help="show which functions take the time")
+    add_options(parser)
     arguments = parser.parse_args()
     needed = max(FEW + 1, arguments.due * MOST_CALLERS + arguments.checks // 2)
     if arguments.live < needed:

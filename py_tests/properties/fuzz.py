@@ -10,8 +10,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from properties.player import Player
-from properties.running import RULES, SCRIPTS, play
+from properties.money_player import MoneyPlayer
+from properties.running import MONEY_RULES, MONEY_SCRIPTS, RULES, SCRIPTS, play, play_money
 from support.database import Run
 from support.world import World
 
@@ -25,12 +25,16 @@ def main(arguments: Sequence[str]) -> int:
         database = server.clone(server.template())
         try:
             with World(database) as world:
-                player = Player(world)
+                player = MoneyPlayer(world)
+                names = [*RULES, *MONEY_RULES]
                 rounds = 0
                 while rounds == 0 or time.monotonic() < until:
-                    name, rules = list(RULES.items())[number % len(RULES)]
+                    name = names[number % len(names)]
                     print(f"seed {number}, {name}", flush=True)
-                    play(player, rules, SCRIPTS, number)
+                    if name in RULES:
+                        play(player, RULES[name], SCRIPTS, number)
+                    else:
+                        play_money(player, MONEY_RULES[name], MONEY_SCRIPTS, number)
                     number += 1
                     rounds += 1
                 print(f"{rounds} rounds, {player.calls} calls: the database did what the model did")

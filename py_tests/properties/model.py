@@ -100,18 +100,19 @@ class Presence:
 
     @property
     def is_vouched_by_video_only(self) -> bool:
-        return self.by_video_at is not None and self.seen <= self.by_video_at
+        return self.by_video_at is not None
 
     def sign_of_life(self, now: datetime) -> None:
         if self.is_connected:
             self.last_seen_at = max(self.seen, now)
+            self.by_video_at = None
 
     def join(self, now: datetime) -> None:
         if self.is_connected:
             self.sign_of_life(now)
         else:
             self._appear(now)
-        self.by_video_at = None
+            self.by_video_at = None
 
     def join_by_video(self, now: datetime, occurred_at: datetime) -> None:
         self._appear(now)
@@ -190,6 +191,8 @@ class Session:
     # Who declined it or gave it back, which of the two, and when.
     refused: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     warned: set[int] = field(default_factory=set)
+    # What extensions have added.
+    bought_minutes: int = 0
 
     @property
     def type(self) -> str:
@@ -197,7 +200,7 @@ class Session:
 
     @property
     def minutes(self) -> int:
-        return PLANS[self.plan][1]
+        return PLANS[self.plan][1] + self.bought_minutes
 
     @property
     def waiting_since(self) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -21,9 +22,7 @@ def test_the_tick_is_measured() -> None:
     """PERF-03: nothing due is found to be nothing, everything due is ended, nothing is left"""
     with stack_folder() as folder:
         folder.mkdir(parents=True)
-        measured = run(
-            folder, "--live=1600", "--due=510", "--checks=1010", "--calls=5", "--seconds=1"
-        )
+        measured = run(folder, "tick", "--live=1600", "--due=510", "--checks=1010", "--calls=5")
         assert measured.returncode == 0, measured.stderr
         for line in (
             "1,600 live, nothing due",
@@ -34,9 +33,26 @@ def test_the_tick_is_measured() -> None:
         assert list(folder.iterdir()) == []
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.slow
+def test_the_money_is_measured() -> None:
+    """MON-01, MON-12: transfers, ends and lives are counted, and each has its money"""
+    with stack_folder() as folder:
+        folder.mkdir(parents=True)
+        measured = run(folder, "money", "--clients=2", "--ends=20")
+        assert measured.returncode == 0, measured.stderr
+        for line in (
+            r"TPC-B-like +│ +2 │ .* 1\.000   1\.0 │",
+            r"two-line transfer +│ +2 │ +[1-9]",
+            r"end, paid session +│ +2 │ +[1-9]",
+            r"whole paid life +│ +2 │ +[1-9]",
+        ):
+            assert re.search(line, measured.stdout), line
+        assert list(folder.iterdir()) == []
+
+
+def run(folder: Path, bench: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench.tick", *arguments],
+        [sys.executable, "-m", f"bench.{bench}", "--seconds=1", "--scale=1", *arguments],
         cwd=CHECKOUT,
         env={**os.environ, "TAXIMETER_HOME": str(folder), "COLUMNS": "120"},
         stdin=subprocess.DEVNULL,

@@ -172,7 +172,7 @@ def test_a_supervisor_that_was_killed_leaves_nothing_that_down_cannot_end(folder
 
 @pytest.mark.slow
 def test_the_demo_plays_twice(folder: Path) -> None:
-    """CLI-01, STACK-01: from nothing, by hand and by the clock, and nothing is left"""
+    """CLI-01, STACK-01: from nothing, by hand, by the clock, for money, and nothing is left"""
     for _ in range(2):
         played = run(folder, "demo")
         assert played.returncode == 0, played.stderr
@@ -183,6 +183,7 @@ def test_the_demo_plays_twice(folder: Path) -> None:
             *("session:reconnecting", "absent_role mechanic", "session:resumed"),
             *("minutes 5", "minutes 1", "session:ended", "get_active_session has 0 rows"),
             "private.clock() is the database's own again",
+            *("stripe.transfer of 14.00", "sum │ 0.00", "nothing has changed"),
         ):
             assert line in printed, line
         assert list(folder.iterdir()) == []

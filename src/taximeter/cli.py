@@ -189,7 +189,7 @@ def demo(
         int, typer.Option(min=3, max=120, help="Seconds for which the session is live.")
     ] = 3,
 ) -> None:
-    """Play two sessions, one ended by a person and one by the clock, on a stack of its own."""
+    """Play three sessions: one ended by a person, one by the clock, and a paid one."""
     demonstration.run(out, _say, wait_seconds=wait)
 
 

@@ -85,6 +85,12 @@ stable
 set search_path = ''
 as $$
 begin
+  -- What was never sent cannot come back.
+  if p_row.topic = 'stripe.transfer_reversal' and (p_row.payload ->> 'transfer' is null or exists (
+    select from private.outbox o where o.key = p_row.payload ->> 'outbox_key' and o.status <> 'done'
+  )) then
+    return true;
+  end if;
   return p_row.session_id is not null and p_row.topic <> 'email' and exists (
     select
     from private.outbox o
@@ -96,7 +102,8 @@ begin
 end;
 $$;
 comment on function private.is_blocked(private.outbox) is
-  'Whether an earlier row of the same session and topic has to be finished first. E-mails have no order.';
+  'Whether an earlier row of the same session and topic has to be finished first, or the transfer that is to be '
+  'reversed. E-mails have no order.';
 revoke all on function private.is_blocked from public, anon, authenticated, service_role;
 
 create function private.max_tries()
@@ -382,11 +389,26 @@ language sql
 volatile
 set search_path = ''
 as $$
-  update private.outbox o set payload = o.payload || p_changes where o.key = p_key and o.status = 'dead'
+  update private.outbox o set payload = o.payload || p_changes where o.key = p_key and o.status <> 'leased'
 $$;
 comment on function private.amend_outbox(text, jsonb) is
-  'Changes what a dead effect would do if it were revived. Locks: that row.';
+  'Changes what an effect will do that nobody is carrying out, or would do if it were revived. Locks: that row.';
 revoke all on function private.amend_outbox from public, anon, authenticated, service_role;
+
+create function private.doubt_outbox(p_key text)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  update private.outbox o
+  set is_ambiguous = true
+  where o.key = p_key and o.status in ('pending', 'leased') and not o.is_ambiguous
+$$;
+comment on function private.doubt_outbox(text) is
+  'Somebody says that an effect has happened that nobody has completed: outside is asked before it is sent. Locks: '
+  'that row.';
+revoke all on function private.doubt_outbox from public, anon, authenticated, service_role;
 
 create function private.settle_outbox(p_key text, p_how text)
 returns void

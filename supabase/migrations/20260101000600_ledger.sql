@@ -153,13 +153,15 @@ begin
   insert into private.ledger_accounts (name, currency, balance_cents)
   select l.key, p_currency, case when l.key like 'customer\_credit:%' then 0 end
   from jsonb_each(v_lines) l
-  where not exists (select from private.ledger_accounts a where a.name = l.key and a.currency = p_currency)
+  -- Asked line by line: a join would read every account, as the planner takes any jsonb to have a hundred keys.
+  where (select a.id from private.ledger_accounts a where a.name = l.key and a.currency = p_currency) is null
   on conflict (name, currency) do nothing;
   insert into private.ledger_entries (transfer_id, account_id, amount_cents)
-  select v_transfer_id, a.id, l.value::bigint
+  select
+    v_transfer_id, (select a.id from private.ledger_accounts a where a.name = l.key and a.currency = p_currency),
+    l.value::bigint
   from jsonb_each_text(v_lines) l
-  join private.ledger_accounts a on a.name = l.key and a.currency = p_currency
-  order by a.id;
+  order by 2;
   return v_transfer_id;
 end;
 $$;

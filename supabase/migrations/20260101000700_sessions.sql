@@ -371,6 +371,9 @@ begin
   if new.status >= 'completed' then
     new.ended_at := coalesce(new.ended_at, greatest(v_now, new.started_at));
   end if;
+  if new.status = 'completed' then
+    new.end_reason := coalesce(new.end_reason, 'completed');
+  end if;
   return new;
 end;
 $$;

@@ -80,7 +80,6 @@ create table public.payouts (
   updated_at timestamptz not null default private.clock(),
   constraint one_payout_per_source unique (kind, source_id),
   constraint kind_is_known check (kind in ('session', 'referral', 'quote_bonus')),
-  constraint amount_is_not_negative check (amount_cents >= 0),
   constraint no_more_is_reversed_than_was_paid check (reversed_cents between 0 and amount_cents),
   constraint status_is_known check (
     status in (

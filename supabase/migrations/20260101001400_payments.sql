@@ -22,18 +22,15 @@ create table private.payments (
   unmatched_refund_cents integer not null default 0,
   applied_to text,
   session_id uuid references public.sessions (id),
-  dispute_status text,
   review text,
   created_at timestamptz not null default private.clock(),
   updated_at timestamptz not null default private.clock(),
-  constraint amount_is_not_negative check (amount_cents >= 0),
   constraint currency_is_an_iso_code check (currency ~ '^[a-z]{3}$'),
   constraint purpose_is_known check (purpose in ('session', 'extension')),
   constraint only_received_money_is_paid check ((rank >= 'paid') = (received_at is not null)),
   constraint no_more_is_refunded_than_was_paid check (refunded_cents between 0 and amount_cents),
   constraint applied_to_is_known check (applied_to in ('session', 'extension', 'credit', 'refund')),
-  constraint what_is_applied_was_received check (applied_to is null or received_at is not null),
-  constraint dispute_status_is_known check (dispute_status in ('open', 'won', 'lost'))
+  constraint what_is_applied_was_received check (applied_to is null or received_at is not null)
 );
 comment on table private.payments is
   'A payment at Stripe and what it was for: purpose_id is a checkout intent or an extension. review: why a person has '
@@ -66,6 +63,46 @@ create index refunds_session_id_idx on private.refunds (session_id) where sessio
 alter table private.refunds enable row level security;
 revoke all on table private.refunds from public, anon, authenticated, service_role;
 create policy "nobody reads refunds directly" on private.refunds using (false);
+
+create table private.disputes (
+  id text primary key,
+  payment_id uuid not null references private.payments (id),
+  amount_cents integer not null,
+  status text not null default 'open',
+  created_at timestamptz not null default private.clock(),
+  updated_at timestamptz not null default private.clock(),
+  constraint amount_is_positive check (amount_cents > 0),
+  constraint status_is_known check (status in ('open', 'won', 'lost'))
+);
+comment on table private.disputes is
+  'What a bank took, or means to take, of a payment: by Stripe''s id, because one payment can be disputed in parts.';
+create index disputes_payment_id_idx on private.disputes (payment_id);
+alter table private.disputes enable row level security;
+revoke all on table private.disputes from public, anon, authenticated, service_role;
+create policy "nobody reads disputes directly" on private.disputes using (false);
+
+create function private.refundable(p_payment private.payments)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select case
+      when bool_or(d.status = 'open') then 0
+      else greatest(
+        p_payment.amount_cents - p_payment.refunded_cents
+          - coalesce(sum(d.amount_cents) filter (where d.status = 'lost'), 0), 0
+      ) end
+    from private.disputes d
+    where d.payment_id = p_payment.id
+  );
+end;
+$$;
+comment on function private.refundable(private.payments) is
+  'What can go back to the card of a payment: neither refunded nor lost to the bank, and nothing while it is disputed.';
+revoke all on function private.refundable from public, anon, authenticated, service_role;
 
 create function private.review_payment(p_payment_id uuid, p_review text, p_detail jsonb)
 returns void
@@ -210,11 +247,14 @@ begin
     ))
     from private.payments p
     where p.id = v_refund.payment_id;
+    update private.payments p
+    set review = null, updated_at = private.clock()
+    where p.id = v_refund.payment_id and p.review = 'refund_dead';
   end if;
 end;
 $$;
 comment on function private.refund_succeeded(uuid, text, timestamptz) is
-  'The money has gone back, once. Locks: refund.';
+  'The money has gone back, once. Locks: payment (held by the caller), refund.';
 revoke all on function private.refund_succeeded from public, anon, authenticated, service_role;
 
 create function private.refund_failed(p_refund_id uuid, p_stripe_refund_id text, p_at timestamptz, p_error text)
@@ -226,7 +266,7 @@ declare
   v_before private.refunds;
   v_currency text;
 begin
-  select r.* into v_before from private.refunds r where r.id = p_refund_id for no key update;
+  select r.* into v_before from private.refunds r where r.id = p_refund_id;
   if v_before.status = 'failed' then
     return;
   end if;
@@ -250,8 +290,84 @@ end;
 $$;
 comment on function private.refund_failed(uuid, text, timestamptz, text) is
   'The money did not go back, or came back later: it is unapplied money of its payment, which is left for a person. '
-  'Locks: payment (held by the caller), refund, outbox.';
+  'Locks: payment (held), refund, outbox.';
 revoke all on function private.refund_failed from public, anon, authenticated, service_role;
+
+create function private.lock_refunds(p_payment_id uuid)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  select
+  from private.outbox o
+  join private.refunds r on o.key = 'refund:' || r.key
+  where r.payment_id = p_payment_id and r.status = 'requested'
+  order by o.id
+  for no key update of o
+$$;
+comment on function private.lock_refunds(uuid) is
+  'Locks what is on its way back of a payment, before the payment, as its worker does. Locks: outbox.';
+revoke all on function private.lock_refunds from public, anon, authenticated, service_role;
+
+create function private.displace_refunds(p_payment private.payments, p_amount_cents integer)
+returns private.payments
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_payment private.payments := p_payment;
+  v_key text;
+  v_id uuid;
+begin
+  for v_id, v_key in
+    select r.id, o.key
+    from private.refunds r
+    join private.outbox o on o.key = 'refund:' || r.key
+    where r.payment_id = p_payment.id
+      and r.status = 'requested'
+      and r.stripe_refund_id is null
+      and o.status in ('pending', 'dead')
+      and not o.is_ambiguous
+    order by o.id desc
+  loop
+    exit when v_payment.refunded_cents + p_amount_cents <= v_payment.amount_cents;
+    perform private.settle_outbox(v_key, 'displaced');
+    perform private.refund_failed(v_id, null, private.clock(), 'The money went back another way, or cannot go back.');
+    select p.* into v_payment from private.payments p where p.id = p_payment.id;
+  end loop;
+  return v_payment;
+end;
+$$;
+comment on function private.displace_refunds(private.payments, integer) is
+  'So much more of a payment is gone: what we asked for, that was not sent and no longer fits, never will be. Nothing '
+  'that may have been sent is touched. Locks: outbox and payment (held), refunds.';
+revoke all on function private.displace_refunds from public, anon, authenticated, service_role;
+
+create function private.refund_is_dead()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update private.payments p
+  set review = 'refund_dead', updated_at = private.clock()
+  from private.refunds r
+  where 'refund:' || r.key = new.key and p.id = r.payment_id and p.review is null;
+  return null;
+end;
+$$;
+comment on function private.refund_is_dead() is
+  'Trigger: a refund that Stripe refused for good leaves its payment for a person.';
+revoke all on function private.refund_is_dead from public, anon, authenticated, service_role;
+
+create trigger dead_refunds_are_reviewed
+after update of status on private.outbox
+for each row when (
+  new.status = 'dead' and old.status <> 'dead' and new.topic = 'stripe.refund' and not new.is_ambiguous
+)
+execute function private.refund_is_dead();
 
 create function private.refund_is_answered()
 returns trigger
@@ -266,7 +382,6 @@ begin
   if v_refund.id is null then
     return null;
   end if;
-  perform from private.payments p where p.id = v_refund.payment_id for no key update;
   update private.refunds r
   set stripe_refund_id = new.result ->> 'id', updated_at = private.clock()
   where r.id = v_refund.id and r.stripe_refund_id is null and new.result ->> 'id' is not null;

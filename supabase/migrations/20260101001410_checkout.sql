@@ -122,7 +122,7 @@ declare
   v_session public.sessions;
   v_now timestamptz := private.clock();
 begin
-  select i.* into v_intent from public.checkout_intents i where i.id = p_payment.purpose_id for no key update;
+  select i.* into v_intent from public.checkout_intents i where i.id = p_payment.purpose_id;
   if v_payment.amount_cents <> v_intent.price_cents or v_payment.currency <> v_intent.currency then
     update public.checkout_intents i
     set status = 'in_review', updated_at = v_now

@@ -82,8 +82,7 @@ begin
 
   select e.* into v_extension
   from public.session_extensions e
-  where e.session_id = p_session_id and e.status = 'pending'
-  for no key update;
+  where e.session_id = p_session_id and e.status = 'pending';
   if v_extension.minutes = p_minutes then
     return v_extension;
   end if;
@@ -131,6 +130,8 @@ as $$
     and p_extension.status in ('pending', 'failed', 'replaced')
     and p_session.currency = p_extension.currency
     and p_session.duration_minutes + p_extension.minutes <= private.setting_integer('max_session_minutes')
+    -- What a settlement can hold.
+    and private.held(p_session.id, p_session.currency) + p_extension.price_cents <= 2147483647
 $$;
 comment on function private.can_be_extended(public.sessions, public.session_extensions) is
   'Whether a session can still use the minutes of an extension whose payment is proved.';
@@ -147,7 +148,7 @@ declare
   v_session public.sessions;
   v_now timestamptz;
 begin
-  select e.* into v_extension from public.session_extensions e where e.id = p_payment.purpose_id for no key update;
+  select e.* into v_extension from public.session_extensions e where e.id = p_payment.purpose_id;
   select s.* into v_session from public.sessions s where s.id = v_extension.session_id;
   v_now := private.session_clock(v_session);
   if v_payment.amount_cents <> v_extension.price_cents or v_payment.currency <> v_extension.currency then

@@ -28,7 +28,10 @@ set search_path = ''
 as $$
   select case
     when exists (
-      select from private.payments p where p.session_id = p_session_id and p.dispute_status = 'open'
+      select
+      from private.disputes d
+      join private.payments p on p.id = d.payment_id
+      where p.session_id = p_session_id and d.status = 'open'
     ) then 'dispute'
     when exists (
       select from private.session_reviews r where r.session_id = p_session_id and r.resolved_at is null
@@ -90,13 +93,10 @@ begin
     from private.payments p
     where p.session_id = p_session.id
       and p.applied_to in ('session', 'extension')
-      and p.refunded_cents < p.amount_cents
-      and p.dispute_status is distinct from 'open'
-      and p.dispute_status is distinct from 'lost'
     order by p.created_at desc, p.id
     for no key update
   loop
-    v_part := least(v_left, v_payment.amount_cents - v_payment.refunded_cents);
+    v_part := least(v_left, private.refundable(v_payment));
     if v_part > 0 then
       perform private.ask_refund(
         v_payment, format('%s:%s', p_key, v_payment.id), v_part, p_session.id,
@@ -126,12 +126,15 @@ set search_path = ''
 as $$
 declare
   v_session public.sessions;
-  v_held integer;
+  v_held integer := 0;
   v_split private.split := (0, 0, 0, 0);
   v_referrer uuid;
 begin
   select s.* into v_session from public.sessions s where s.id = new.session_id;
-  v_held := private.held(v_session.id, v_session.currency);
+  -- Completed by hand it earned nothing: a hold would not let it be.
+  if new.type = 'ended' then
+    v_held := private.held(v_session.id, v_session.currency);
+  end if;
   if v_held > 0 then
     v_split := private.split_of(v_session);
   end if;
@@ -144,15 +147,17 @@ begin
   values (
     v_session.id, v_session.currency, v_held, v_split.refund_cents, v_split.share_cents, v_split.platform_cents,
     v_split.referral_cents, v_referrer, private.clock()
-  );
-  if v_session.status = 'completed' then
+  )
+  on conflict (session_id) do nothing;
+  if v_session.status = 'completed' and v_session.mechanic_id is not null then
     insert into public.mechanic_earnings (
       session_id, mechanic_id, gross_cents, share_cents, platform_cents, referral_cents, currency
     )
     values (
       v_session.id, v_session.mechanic_id, v_held, v_split.share_cents, v_split.platform_cents, v_split.referral_cents,
       v_session.currency
-    );
+    )
+    on conflict (session_id) do nothing;
   end if;
   if v_split.refund_cents > 0 then
     perform private.give_back(v_session, 'outcome:' || v_session.id, v_split.refund_cents);
@@ -182,12 +187,14 @@ end;
 $$;
 comment on function private.settle_money() is
   'Trigger: the money of a session that ended, in the same transaction: earning and payouts, or what the customer gets '
-  'back. Locks: session (held), payments, credit, outbox.';
+  'back; zeros for one that somebody completed by hand. Locks: session (held), payments, credit, outbox.';
 revoke all on function private.settle_money from public, anon, authenticated, service_role;
 
 create trigger ended_sessions_settle_their_money
 after insert on public.session_events
-for each row when (new.type = 'ended' and new.source = 'sessions')
+for each row when (new.source = 'sessions' and (
+  new.type = 'ended' or (new.type = 'status_changed' and new.payload ->> 'to' = 'completed')
+))
 execute function private.settle_money();
 
 create function private.require_no_hold()
@@ -247,6 +254,23 @@ create type public.session_refund as (
 );
 comment on type public.session_refund is 'Money given back of a session, in minor units: to the card, and as credit.';
 
+create function private.kept(p_session_id uuid)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return coalesce((
+    select t.held_cents - t.refund_cents - t.refunded_later_cents
+    from private.settlements t
+    where t.session_id = p_session_id
+  ), 0);
+end;
+$$;
+comment on function private.kept(uuid) is 'What mechanic, referrer and platform still have of an ended session.';
+revoke all on function private.kept from public, anon, authenticated, service_role;
+
 create function private.part_of(p_part integer, p_refunded bigint, p_kept integer)
 returns integer
 language sql
@@ -259,7 +283,7 @@ comment on function private.part_of(integer, bigint, integer) is
   'How much of somebody''s part has been given back when so much of all that was kept has: exact at the last cent.';
 revoke all on function private.part_of from public, anon, authenticated, service_role;
 
-create function private.reduce_payout(p_kind text, p_session_id uuid, p_amount_cents integer, p_key text)
+create function private.lessen_payout(p_payout_id uuid, p_amount_cents integer)
 returns void
 language plpgsql
 set search_path = ''
@@ -267,40 +291,86 @@ as $$
 declare
   v_payout public.payouts;
 begin
+  update public.payouts p
+  set amount_cents = greatest(p.amount_cents - p_amount_cents, 0),
+      status = case when p.amount_cents <= p_amount_cents then 'cancelled' else p.status end,
+      blocked_by = case when p.amount_cents > p_amount_cents then p.blocked_by end,
+      updated_at = private.clock()
+  where p.id = p_payout_id
+  returning p.* into v_payout;
+  -- A transfer that was refused, and is tried again, is one of what is left.
+  perform private.amend_outbox('payout:' || p_payout_id, jsonb_build_object('amount', v_payout.amount_cents));
+  if v_payout.amount_cents = 0 then
+    perform private.settle_outbox('payout:' || p_payout_id, 'cancelled');
+  end if;
+end;
+$$;
+comment on function private.lessen_payout(uuid, integer) is
+  'Takes from a payout that was not sent; of nothing, it is cancelled. Locks: its row of the outbox, payout (held).';
+revoke all on function private.lessen_payout from public, anon, authenticated, service_role;
+
+create function private.reduce_payout(p_kind text, p_session_id uuid, p_amount_cents integer, p_key text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_payout public.payouts;
+  v_more integer;
+begin
   if p_amount_cents = 0 then
     return;
   end if;
   select p.* into v_payout from public.payouts p where p.kind = p_kind and p.source_id = p_session_id;
-  -- A worker holds its row before the payout.
-  perform from private.outbox o where o.key = 'payout:' || v_payout.id for no key update;
-  select p.* into v_payout from public.payouts p where p.id = v_payout.id for no key update;
-  if v_payout.status in ('pending', 'blocked', 'failed') then
-    update public.payouts p
-    set amount_cents = greatest(p.amount_cents - p_amount_cents, 0),
-        status = case when p.amount_cents <= p_amount_cents then 'cancelled' else p.status end,
-        blocked_by = case when p.amount_cents > p_amount_cents then p.blocked_by end,
-        updated_at = private.clock()
-    where p.id = v_payout.id
-    returning p.* into v_payout;
-    -- A transfer that was refused, and is tried again, is one of what is left.
-    perform private.amend_outbox('payout:' || v_payout.id, jsonb_build_object('amount', v_payout.amount_cents));
-    if v_payout.status = 'cancelled' then
-      perform private.settle_outbox('payout:' || v_payout.id, 'cancelled');
-    end if;
+  -- One that an admin cancelled is still owed.
+  if v_payout.status in ('pending', 'blocked', 'failed', 'cancelled') then
+    perform private.lessen_payout(v_payout.id, p_amount_cents);
   elsif v_payout.status in ('submitted', 'paid', 'needs_reconciliation') then
-    perform private.enqueue(
-      'stripe.transfer_reversal', format('reversal:%s:%s', v_payout.id, p_key), jsonb_build_object(
-        'payout_id', v_payout.id, 'outbox_key', 'payout:' || v_payout.id, 'transfer', v_payout.stripe_transfer_id,
-        'amount', least(p_amount_cents, v_payout.amount_cents), 'currency', v_payout.currency
-      ), p_session_id
-    );
+    -- Stripe refuses to reverse more than what is left of a transfer, all of it.
+    select least(p_amount_cents, v_payout.amount_cents - v_payout.reversed_cents - coalesce(sum(
+      (o.payload ->> 'amount')::integer
+    ), 0)) into v_more
+    from private.outbox o
+    where o.session_id = p_session_id
+      and o.topic = 'stripe.transfer_reversal'
+      and o.status <> 'done'
+      and o.payload ->> 'payout_id' = v_payout.id::text;
+    if v_more > 0 then
+      perform private.enqueue(
+        'stripe.transfer_reversal', format('reversal:%s:%s', v_payout.id, p_key), jsonb_build_object(
+          'payout_id', v_payout.id, 'outbox_key', 'payout:' || v_payout.id, 'transfer', v_payout.stripe_transfer_id,
+          'amount', v_more, 'currency', v_payout.currency
+        ), p_session_id
+      );
+    end if;
   end if;
 end;
 $$;
 comment on function private.reduce_payout(text, uuid, integer, text) is
   'Takes from a payout what its source gave back: less of one not yet sent, else a reversal of the transfer; what '
-  'does not come back stays a receivable. Locks: its row of the outbox, payout.';
+  'does not come back stays a receivable. Locks: payout and its row of the outbox (held), outbox.';
 revoke all on function private.reduce_payout from public, anon, authenticated, service_role;
+
+create function private.lock_payouts(p_session_id uuid)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  select from public.mechanics m
+  where m.id in (select p.user_id from public.payouts p where p.session_id = p_session_id)
+  order by m.id
+  for share;
+  select from private.outbox o
+  where o.key in (select 'payout:' || p.id from public.payouts p where p.session_id = p_session_id)
+  order by o.id
+  for no key update;
+  select from public.payouts p where p.session_id = p_session_id order by p.id for no key update;
+$$;
+comment on function private.lock_payouts(uuid) is
+  'Locks the payouts of a session after all that others lock before a payout: who is paid (for share), the rows of '
+  'the outbox.';
+revoke all on function private.lock_payouts from public, anon, authenticated, service_role;
 
 create function private.take_back(
   p_session public.sessions, p_key text, p_amount_cents integer, p_to text, p_mechanic_bps integer
@@ -316,7 +386,8 @@ declare
   v_share integer;
   v_referral integer;
 begin
-  select t.* into v_kept from private.settlements t where t.session_id = p_session.id for no key update;
+  perform private.lock_payouts(p_session.id);
+  select t.* into v_kept from private.settlements t where t.session_id = p_session.id;
   v_total := v_kept.share_cents + v_kept.platform_cents + v_kept.referral_cents;
   v_before := v_kept.refunded_later_cents;
   if p_mechanic_bps is null then
@@ -357,7 +428,6 @@ set search_path = ''
 as $$
 declare
   v_session public.sessions;
-  v_kept private.settlements;
   v_refund private.session_refunds;
   v_left integer;
   v_amount integer;
@@ -388,8 +458,7 @@ begin
         'session_not_active', 'The session is not over.', 'End it first; what is due goes back then.'
       );
     end if;
-    select t.* into v_kept from private.settlements t where t.session_id = p_session_id;
-    v_left := coalesce(v_kept.held_cents - v_kept.refund_cents - v_kept.refunded_later_cents, 0);
+    v_left := private.kept(p_session_id);
     v_amount := coalesce(p_amount_cents, v_left);
     if v_amount > v_left or v_left = 0 then
       perform private.fail('refund_exceeds_payment', format('%s is left of what was paid.', v_left));

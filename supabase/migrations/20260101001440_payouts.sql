@@ -46,31 +46,71 @@ $$;
 comment on function private.payable(public.payouts) is 'The account that a payout is paid from.';
 revoke all on function private.payable from public, anon, authenticated, service_role;
 
-create function private.payout_paid(p_payout_id uuid, p_stripe_transfer_id text, p_at timestamptz)
+create function private.reversals(p_payout public.payouts)
+returns setof private.outbox
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return query
+  select o.*
+  from private.outbox o
+  where o.session_id = p_payout.session_id
+    and o.topic = 'stripe.transfer_reversal'
+    and o.status <> 'done'
+    and o.payload ->> 'payout_id' = p_payout.id::text
+  order by o.id;
+end;
+$$;
+comment on function private.reversals(public.payouts) is 'What is still to be asked back of a payout, oldest first.';
+revoke all on function private.reversals from public, anon, authenticated, service_role;
+
+create function private.payout_paid(
+  p_payout_id uuid, p_stripe_transfer_id text, p_amount_cents integer, p_at timestamptz
+)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
   v_payout public.payouts;
+  v_meant integer;
 begin
+  select p.amount_cents into v_meant from public.payouts p where p.id = p_payout_id for no key update;
   update public.payouts p
-  set status = 'paid', blocked_by = null, stripe_transfer_id = p_stripe_transfer_id, updated_at = private.clock()
-  where p.id = p_payout_id and p.stripe_transfer_id is null and p.amount_cents > 0
+  set status = 'paid', blocked_by = null, stripe_transfer_id = p_stripe_transfer_id,
+      amount_cents = coalesce(p_amount_cents, p.amount_cents), updated_at = private.clock()
+  where p.id = p_payout_id and p.stripe_transfer_id is null and coalesce(p_amount_cents, p.amount_cents) > 0
   returning p.* into v_payout;
-  if v_payout.id is not null then
-    perform private.post('payout:' || v_payout.id, v_payout.session_id, p_at, v_payout.currency, jsonb_build_object(
-      private.payable(v_payout), -v_payout.amount_cents, 'stripe', v_payout.amount_cents
-    ));
+  if v_payout.id is null then
+    perform private.alert_support('second_transfer:' || p_stripe_transfer_id, 'critical', 'A payout was sent twice',
+      jsonb_build_object('payout_id', p.id, 'known', p.stripe_transfer_id, 'second', p_stripe_transfer_id))
+    from public.payouts p
+    where p.id = p_payout_id and p.stripe_transfer_id <> p_stripe_transfer_id;
+    return;
+  end if;
+  perform private.post('payout:' || v_payout.id, v_payout.session_id, p_at, v_payout.currency, jsonb_build_object(
+    private.payable(v_payout), -v_payout.amount_cents, 'stripe', v_payout.amount_cents
+  ));
+  perform private.amend_outbox(o.key, jsonb_build_object('transfer', p_stripe_transfer_id))
+  from private.reversals(v_payout) o;
+  if v_payout.amount_cents <> v_meant then
+    perform private.alert_support('payout_differs:' || p_payout_id, 'critical', 'A transfer was of another amount',
+      jsonb_build_object(
+        'payout_id', p_payout_id, 'transfer', p_stripe_transfer_id, 'meant_cents', v_meant,
+        'sent_cents', v_payout.amount_cents
+      ));
   end if;
 end;
 $$;
-comment on function private.payout_paid(uuid, text, timestamptz) is
-  'A transfer is known at Stripe, once. Locks: payout.';
+comment on function private.payout_paid(uuid, text, integer, timestamptz) is
+  'A transfer is known at Stripe, once, and counts as what it was of, whatever was meant; a reversal that waited for '
+  'it can go. A second transfer is only told of. Locks: payout, reversals in the outbox, outbox.';
 revoke all on function private.payout_paid from public, anon, authenticated, service_role;
 
 create function private.payout_reversed(p_stripe_transfer_id text, p_reversed_cents integer, p_at timestamptz)
-returns void
+returns integer
 language plpgsql
 set search_path = ''
 as $$
@@ -84,7 +124,7 @@ begin
   for no key update;
   v_more := least(p_reversed_cents, v_payout.amount_cents) - v_payout.reversed_cents;
   if p_reversed_cents is null or v_more is null or v_more <= 0 then
-    return;
+    return 0;
   end if;
   update public.payouts p
   set reversed_cents = p.reversed_cents + v_more,
@@ -95,11 +135,36 @@ begin
     format('reversed:%s:%s', v_payout.id, v_payout.reversed_cents + v_more), v_payout.session_id, p_at,
     v_payout.currency, jsonb_build_object(private.payable(v_payout), v_more, 'stripe', -v_more)
   );
+  return v_more;
 end;
 $$;
 comment on function private.payout_reversed(text, integer, timestamptz) is
-  'So much of a transfer has come back in all; what is not known yet is posted. Locks: payout.';
+  'So much of a transfer has come back in all; what is not known yet is posted, and returned. Locks: payout.';
 revoke all on function private.payout_reversed from public, anon, authenticated, service_role;
+
+create function private.drop_reversals(p_payout_id uuid)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_row private.outbox;
+begin
+  for v_row in
+    select o.*
+    from public.payouts p
+    cross join lateral private.reversals(p) o
+    where p.id = p_payout_id
+  loop
+    perform private.settle_outbox(v_row.key, 'never sent');
+    perform private.lessen_payout(p_payout_id, (v_row.payload ->> 'amount')::integer);
+  end loop;
+end;
+$$;
+comment on function private.drop_reversals(uuid) is
+  'Of a payout that was never sent nothing comes back: it is so much less. Locks: payout and its row of the outbox '
+  '(held), reversals in the outbox.';
+revoke all on function private.drop_reversals from public, anon, authenticated, service_role;
 
 create function private.transfer_is_answered()
 returns trigger
@@ -117,7 +182,9 @@ begin
       );
     end if;
   elsif new.status = 'done' and new.result ->> 'id' is not null then
-    perform private.payout_paid(v_payout_id, new.result ->> 'id', private.clock());
+    perform private.payout_paid(
+      v_payout_id, new.result ->> 'id', (new.result ->> 'amount')::integer, private.clock()
+    );
   elsif new.status <> 'leased' then
     update public.payouts p
     set status = case
@@ -128,6 +195,9 @@ begin
         updated_at = private.clock()
     where p.id = v_payout_id
       and (p.status in ('submitted', 'needs_reconciliation') or (p.status = 'failed' and old.status = 'dead'));
+    if new.status = 'dead' and not new.is_ambiguous then
+      perform private.drop_reversals(v_payout_id);
+    end if;
   end if;
   return null;
 end;
@@ -148,6 +218,7 @@ language sql
 volatile
 set search_path = ''
 as $$
+  select private.lock_payouts(p_session_id);
   update public.payouts p
   set status = 'blocked', blocked_by = p_by, updated_at = private.clock()
   where p.session_id = p_session_id and p.status in ('pending', 'blocked')
@@ -183,6 +254,14 @@ language sql
 volatile
 set search_path = ''
 as $$
+  -- In one order, because a person and a session have payouts in common; and whatever blocks them, because an account
+  -- that is being set at this moment would not see what waits for it from now on.
+  select from public.payouts p
+  where p.status = 'blocked'
+    and (p.session_id = p_session_id or p_session_id is null)
+    and (p.user_id = p_user_id or p_user_id is null)
+  order by p.id
+  for no key update;
   update public.payouts p
   set status = case when private.what_blocks(p.user_id, p.session_id) is null then 'pending' else 'blocked' end,
       blocked_by = private.what_blocks(p.user_id, p.session_id),
@@ -193,7 +272,8 @@ as $$
     and (p.user_id = p_user_id or p_user_id is null)
 $$;
 comment on function private.unblock_payouts(uuid, uuid, text) is
-  'Lets payouts of a session or a person go that were blocked by this, unless something else blocks them.';
+  'Lets payouts of a session or a person go that were blocked by this, unless something else blocks them. Locks: '
+  'payouts.';
 revoke all on function private.unblock_payouts from public, anon, authenticated, service_role;
 
 create function private.set_stripe_account(p_mechanic_id uuid, p_account text)
@@ -214,6 +294,14 @@ begin
   insert into private.stripe_accounts as a (user_id, account)
   values (p_mechanic_id, p_account)
   on conflict (user_id) do update set account = excluded.account, updated_at = private.clock();
+  -- What was refused may have been because of the old one.
+  perform private.amend_outbox('payout:' || p.id, jsonb_build_object('destination', p_account))
+  from (
+    select n.id
+    from public.payouts n
+    where n.user_id = p_mechanic_id and n.status in ('failed', 'cancelled')
+    order by n.id
+  ) p;
   perform private.unblock_payouts(null, p_mechanic_id, 'account');
   perform private.log_op('stripe_account.set', null, jsonb_build_object(
     'mechanic_id', p_mechanic_id, 'account', p_account
@@ -226,7 +314,7 @@ exception
 end;
 $$;
 comment on function private.set_stripe_account(uuid, text) is
-  'Behind public.set_stripe_account. Locks: mechanic, payouts.';
+  'Behind public.set_stripe_account. Locks: mechanic, outbox, payouts.';
 revoke all on function private.set_stripe_account from public, anon, authenticated, service_role;
 grant execute on function private.set_stripe_account to service_role;
 

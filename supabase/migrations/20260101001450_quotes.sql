@@ -46,6 +46,7 @@ begin
   if private.role_in(v_session, v_user) <> 'mechanic' then
     perform private.fail('role_required', 'Only the mechanic of a session proposes a repair.');
   end if;
+  v_session := private.settle(v_session, private.session_clock(v_session));
   if v_session.status <> 'completed' then
     perform private.fail('session_not_completed');
   end if;
@@ -67,7 +68,8 @@ begin
   return v_quote;
 end;
 $$;
-comment on function private.escalate_quote(uuid, integer, text) is 'Behind public.escalate_quote. Locks: session.';
+comment on function private.escalate_quote(uuid, integer, text) is
+  'Behind public.escalate_quote. Locks: session (settled).';
 revoke all on function private.escalate_quote from public, anon, authenticated, service_role;
 grant execute on function private.escalate_quote to authenticated;
 
@@ -111,7 +113,7 @@ begin
     perform private.fail('invalid_argument', 'p_approve must be true or false.');
   end if;
   v_session := private.lock_session(v_quote.session_id);
-  select q.* into v_quote from public.repair_quotes q where q.id = p_quote_id for no key update;
+  select q.* into v_quote from public.repair_quotes q where q.id = p_quote_id;
   if v_quote.status = v_status then
     return v_quote;
   end if;
@@ -135,7 +137,7 @@ begin
   return v_quote;
 end;
 $$;
-comment on function private.decide_quote(uuid, boolean) is 'Behind public.decide_quote. Locks: session, quote.';
+comment on function private.decide_quote(uuid, boolean) is 'Behind public.decide_quote. Locks: session.';
 revoke all on function private.decide_quote from public, anon, authenticated, service_role;
 grant execute on function private.decide_quote to authenticated;
 
@@ -163,7 +165,9 @@ declare
   v_quote public.repair_quotes;
 begin
   perform private.require_admin();
-  select q.* into v_quote from public.repair_quotes q where q.id = p_quote_id for no key update;
+  -- A dispute or a review that begins meanwhile would not see the payout.
+  perform private.lock_session(q.session_id) from public.repair_quotes q where q.id = p_quote_id;
+  select q.* into v_quote from public.repair_quotes q where q.id = p_quote_id;
   if v_quote.id is null then
     perform private.fail('quote_not_found');
   end if;
@@ -186,7 +190,7 @@ begin
   return v_quote;
 end;
 $$;
-comment on function private.confirm_quote_bonus(uuid) is 'Behind public.confirm_quote_bonus. Locks: quote.';
+comment on function private.confirm_quote_bonus(uuid) is 'Behind public.confirm_quote_bonus. Locks: session, mechanic.';
 revoke all on function private.confirm_quote_bonus from public, anon, authenticated, service_role;
 grant execute on function private.confirm_quote_bonus to authenticated, service_role;
 
@@ -200,6 +204,6 @@ as $$
 $$;
 comment on function public.confirm_quote_bonus(uuid) is
   'Lets the bonus of an approved quote be paid out. Again: the quote. Admins and the system; logged. Errors: '
-  'role_required, quote_not_found, invalid_argument.';
+  'role_required, quote_not_found, invalid_argument, session_locked.';
 revoke all on function public.confirm_quote_bonus from public, anon, authenticated, service_role;
 grant execute on function public.confirm_quote_bonus to authenticated, service_role;

@@ -73,8 +73,7 @@ begin
     (p.payment_intent_id = p_payment_intent_id) desc nulls last,
     (p.checkout_session_id = p_checkout_session_id) desc nulls last,
     p.created_at
-  limit 1
-  for no key update;
+  limit 1;
   if v_payment.id is null then
     insert into private.payments as p (
       payment_intent_id, checkout_session_id, charge_id, customer_user_id, amount_cents, currency, purpose, purpose_id,
@@ -207,9 +206,10 @@ set search_path = ''
 as $$
 declare
   v_session_id uuid;
+  v_payment_id uuid;
   v_session public.sessions;
 begin
-  select p.session_id into v_session_id
+  select p.session_id, p.id into v_session_id, v_payment_id
   from private.payments p
   where p.payment_intent_id = p_object ->> 'payment_intent' or p.charge_id = p_object ->> 'charge'
   order by (p.payment_intent_id = p_object ->> 'payment_intent') desc nulls last
@@ -218,27 +218,35 @@ begin
     v_session := private.lock_session(v_session_id);
     v_session := private.settle(v_session, private.session_clock(v_session));
   end if;
+  perform private.lock_refunds(v_payment_id);
   return v_session;
 end;
 $$;
 comment on function private.lock_session_of(jsonb) is
-  'Locks, and settles, the session that the named payment was for; null when there is none. Before the payment.';
+  'Locks, and settles, the session that the named payment was for, null when there is none, and what is on its way '
+  'back of it. Before the payment. Locks: session, outbox.';
 revoke all on function private.lock_session_of from public, anon, authenticated, service_role;
 
-create function private.require_session_of(p_payment private.payments, p_session public.sessions)
+create function private.require_session_of(
+  p_payment private.payments, p_session public.sessions, p_currency text
+)
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
+  if p_payment.currency <> p_currency then
+    raise exception 'a payment in % is told of in %', p_payment.currency, p_currency;
+  end if;
   if p_payment.session_id is distinct from p_session.id then
     raise exception using
       errcode = 'serialization_failure', message = 'the payment was applied while its event waited for it';
   end if;
 end;
 $$;
-comment on function private.require_session_of(private.payments, public.sessions) is
-  'Raises a serialisation failure, which Stripe repeats, when a payment got its session after that was looked for.';
+comment on function private.require_session_of(private.payments, public.sessions, text) is
+  'Raises a serialisation failure, which Stripe repeats, when a payment got its session after that was looked for; and '
+  'fails when the event is in another currency.';
 revoke all on function private.require_session_of from public, anon, authenticated, service_role;
 
 create function private.on_checkout(p_event private.stripe_events, p_object jsonb, p_outcome text)
@@ -335,6 +343,33 @@ comment on function private.from_credit(private.payments, integer, integer) is
   'from the platform. Locks: credit.';
 revoke all on function private.from_credit from public, anon, authenticated, service_role;
 
+create function private.credit_from(p_payment private.payments)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if p_payment.applied_to = 'credit' then
+    return p_payment.amount_cents;
+  end if;
+  return (
+    select greatest(coalesce(sum(e.amount_cents), 0), 0)::integer
+    from private.ledger_transfers t
+    join private.ledger_entries e on e.transfer_id = t.id
+    join private.ledger_accounts a on a.id = e.account_id
+    where t.session_id = p_payment.session_id
+      and (t.key not like 'resolve:%' or t.key like 'resolve:' || p_payment.id || ':%')
+      and a.name = 'customer_credit:' || p_payment.customer_user_id
+      and a.currency = p_payment.currency
+  );
+end;
+$$;
+comment on function private.credit_from(private.payments) is
+  'How much credit the customer has got in place of this payment: the payment became credit, or its session gave more '
+  'back as credit than was paid for it with credit.';
+revoke all on function private.credit_from from public, anon, authenticated, service_role;
+
 create function private.stripe_refunded(
   p_payment private.payments, p_session public.sessions, p_key text, p_amount_cents integer, p_at timestamptz
 )
@@ -343,7 +378,7 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  v_kept private.settlements;
+  v_kept integer;
   v_before integer := private.unapplied(p_payment);
   -- Money of the payment that is used for nothing goes first: an earlier refund that failed, or what is in review.
   v_unapplied integer := least(p_amount_cents, v_before);
@@ -357,13 +392,12 @@ begin
         'session_hold:' || p_session.id, -v_taken, 'stripe', v_taken
       ));
     else
-      select t.* into v_kept from private.settlements t where t.session_id = p_session.id;
-      v_taken := least(v_rest, v_kept.held_cents - v_kept.refund_cents - v_kept.refunded_later_cents);
+      v_kept := private.kept(p_session.id);
+      v_taken := least(v_rest, v_kept);
       if v_taken > 0 then
         perform private.take_back(p_session, 'stripe:' || p_key, v_taken, 'stripe', null);
       end if;
-      if v_taken > 0 and v_taken = v_kept.held_cents - v_kept.refund_cents - v_kept.refunded_later_cents
-          and p_session.status < 'refunded' then
+      if v_taken > 0 and v_taken = v_kept and p_session.status < 'refunded' then
         perform private.move_session(
           p_session, 'refunded', 'refunded', private.session_clock(p_session), null,
           jsonb_build_object('by', 'stripe', 'amount_cents', v_taken)
@@ -381,7 +415,7 @@ begin
   v_rest := v_rest - v_taken;
   perform private.post(
     'stripe_refund_rest:' || p_key, p_payment.session_id, p_at, p_payment.currency,
-    private.from_credit(p_payment, v_rest, case p_payment.applied_to when 'credit' then v_rest else 0 end)
+    private.from_credit(p_payment, v_rest, private.credit_from(p_payment))
     || jsonb_build_object('unapplied:' || p_payment.id, -v_unapplied, 'stripe', v_rest + v_unapplied)
   );
   update private.payments p
@@ -416,16 +450,20 @@ declare
   v_status text := case p_event.type when 'refund.failed' then 'failed' else p_object ->> 'status' end;
   v_at timestamptz := private.occurred_at(p_event);
 begin
-  perform private.require_session_of(v_payment, v_session);
+  if v_payment.received_at is null then
+    return 'ignored';
+  end if;
+  perform private.require_session_of(v_payment, v_session, p_object ->> 'currency');
+  -- A second refund under one key is not the one we asked for.
   select r.* into v_refund
   from private.refunds r
-  where r.stripe_refund_id = p_object ->> 'id' or 'refund:' || r.key = p_object -> 'metadata' ->> 'outbox_key'
+  where r.payment_id = v_payment.id
+    and (r.stripe_refund_id = p_object ->> 'id' or (
+      'refund:' || r.key = p_object -> 'metadata' ->> 'outbox_key' and r.stripe_refund_id is null
+    ))
   order by (r.stripe_refund_id = p_object ->> 'id') desc nulls last
   limit 1;
   if v_refund.id is null then
-    if v_payment.received_at is null then
-      return 'ignored';
-    end if;
     v_matched := least(v_amount, v_payment.unmatched_refund_cents);
     if v_status in ('failed', 'canceled') and v_matched = 0 then
       -- Nothing has moved; what tells later that it was made comes too late.
@@ -443,6 +481,7 @@ begin
       where p.id = v_payment.id;
     end if;
     if v_amount > v_matched then
+      v_payment := private.displace_refunds(v_payment, v_amount - v_matched);
       perform private.stripe_refunded(v_payment, v_session, p_object ->> 'id', v_amount - v_matched, v_at);
     end if;
     insert into private.refunds (payment_id, session_id, key, amount_cents, status, stripe_refund_id)
@@ -459,6 +498,7 @@ begin
   update private.refunds r
   set stripe_refund_id = p_object ->> 'id', updated_at = private.clock()
   where r.id = v_refund.id and r.stripe_refund_id is null;
+  perform private.doubt_outbox('refund:' || v_refund.key);
   if v_status = 'succeeded' then
     perform private.refund_succeeded(v_refund.id, p_object ->> 'id', v_at);
   elsif v_status in ('failed', 'canceled') then
@@ -487,7 +527,10 @@ begin
   if v_payment.received_at is null then
     return 'ignored';
   end if;
-  perform private.require_session_of(v_payment, v_session);
+  perform private.require_session_of(v_payment, v_session, p_object ->> 'currency');
+  if p_object ->> 'amount_refunded' is null then
+    raise exception 'the event does not say how much was refunded';
+  end if;
   select coalesce(sum(r.amount_cents), 0)::integer + v_payment.unmatched_refund_cents into v_known
   from private.refunds r
   -- A sum that Stripe told before a refund failed may come after the failure.
@@ -518,6 +561,8 @@ declare
   v_session public.sessions := private.lock_session_of(p_object);
   v_payment private.payments := private.payment_named(p_object);
   v_id text := p_object ->> 'id';
+  v_status text := p_object ->> 'status';
+  v_dispute private.disputes;
   v_disputes text;
   v_amount integer := (p_object ->> 'amount')::integer;
   v_fee integer;
@@ -525,20 +570,24 @@ declare
   v_lines jsonb;
   v_left integer;
   v_unapplied integer;
-  v_given integer;
+  v_is_all boolean;
   v_at timestamptz := private.occurred_at(p_event);
 begin
   if v_payment.received_at is null then
     return 'ignored';
   end if;
-  perform private.require_session_of(v_payment, v_session);
+  perform private.require_session_of(v_payment, v_session, p_object ->> 'currency');
   v_disputes := 'disputes:' || v_payment.id;
-  if v_payment.dispute_status is null then
+  insert into private.disputes as d (id, payment_id, amount_cents)
+  values (v_id, v_payment.id, v_amount)
+  on conflict (id) do nothing
+  returning d.* into v_dispute;
+  if v_dispute.id is not null then
     perform private.post('dispute:' || v_id, v_session.id, v_at, v_payment.currency, jsonb_build_object(
       v_disputes, -v_amount, 'stripe', v_amount
     ));
     update private.payments p
-    set dispute_status = 'open', rank = 'disputed', updated_at = private.clock()
+    set rank = 'disputed', updated_at = private.clock()
     where p.id = v_payment.id
     returning p.* into v_payment;
     if v_session.id is not null then
@@ -549,22 +598,37 @@ begin
       'reason', p_object ->> 'reason'
     ));
   end if;
-  if p_event.type = 'charge.dispute.created' or v_payment.dispute_status <> 'open' then
+  if p_event.type = 'charge.dispute.created' then
     return 'processed';
   end if;
+  if v_status is null or v_status not in ('lost', 'won', 'warning_closed', 'prevented') then
+    raise exception 'a dispute is not closed as %', v_status;
+  end if;
+  update private.disputes d
+  set status = case v_status when 'lost' then 'lost' else 'won' end, updated_at = private.clock()
+  where d.id = v_id and d.payment_id = v_payment.id and d.status = 'open'
+  returning d.* into v_dispute;
+  if v_dispute.status is distinct from 'won' and v_dispute.status is distinct from 'lost' then
+    return 'processed';
+  end if;
+  v_amount := v_dispute.amount_cents;
 
-  if p_object ->> 'status' <> 'lost' then
+  if v_dispute.status = 'won' then
     perform private.post('dispute_won:' || v_id, v_session.id, v_at, v_payment.currency, jsonb_build_object(
       v_disputes, v_amount, 'stripe', -v_amount
     ));
-    update private.payments p set dispute_status = 'won', updated_at = private.clock() where p.id = v_payment.id;
     if v_session.id is not null then
       perform private.unblock_payouts(v_session.id, null, 'dispute');
     end if;
     return 'processed';
   end if;
 
-  update private.payments p set dispute_status = 'lost', updated_at = private.clock() where p.id = v_payment.id;
+  -- What the bank has taken we cannot send.
+  v_payment := private.displace_refunds(v_payment, (
+    select sum(d.amount_cents)::integer
+    from private.disputes d
+    where d.payment_id = v_payment.id and d.status = 'lost'
+  ));
   v_unapplied := least(v_amount, private.unapplied(v_payment));
   if v_payment.applied_to in ('session', 'extension') then
     if v_session.status < 'completed' then
@@ -576,37 +640,32 @@ begin
         'payment_id', v_payment.id, 'amount_cents', v_amount
       ));
     else
-      select t.held_cents - t.refund_cents - t.refunded_later_cents into v_left
-      from private.settlements t
-      where t.session_id = v_session.id;
+      v_left := private.kept(v_session.id);
       v_taken := least(v_amount - v_unapplied, v_left);
       if v_taken > 0 then
         perform private.take_back(
           v_session, 'dispute:' || v_id, v_taken, v_disputes, private.setting_integer('dispute_loss_bps')
         );
       end if;
-      perform private.unblock_payouts(v_session.id, null, 'dispute');
+      v_is_all := v_taken >= v_left or v_payment.amount_cents <= v_payment.refunded_cents + (
+        select sum(d.amount_cents) from private.disputes d where d.payment_id = v_payment.id and d.status = 'lost'
+      );
       if v_session.status < 'refunded' then
         perform private.move_session(
-          v_session, 'refunded', 'refunded', private.session_clock(v_session), null,
+          v_session, case when v_is_all then 'refunded' else v_session.status end::public.session_status,
+          case when v_is_all then 'refunded' else 'partly_refunded' end, private.session_clock(v_session), null,
           jsonb_build_object('by', 'dispute', 'amount_cents', v_amount)
         );
       end if;
     end if;
   end if;
+  if v_session.id is not null then
+    -- Also of a payment that the session never used, and of which nothing is taken from it.
+    perform private.unblock_payouts(v_session.id, null, 'dispute');
+  end if;
   if v_amount > v_taken then
-    -- What the bank gave back and we had given back already, as credit, because of the dispute.
-    select coalesce(sum(e.amount_cents), 0)::integer into v_given
-    from private.ledger_transfers t
-    join private.ledger_entries e on e.transfer_id = t.id
-    join private.ledger_accounts a on a.id = e.account_id
-    where t.session_id = v_session.id
-      and t.key like 'give\_back:%'
-      and a.name = 'customer_credit:' || v_payment.customer_user_id;
-    v_lines := private.from_credit(
-      v_payment, v_amount - v_taken - v_unapplied,
-      case v_payment.applied_to when 'credit' then v_amount else v_given end
-    )
+    -- What the bank gave back and we had given back already, as credit.
+    v_lines := private.from_credit(v_payment, v_amount - v_taken - v_unapplied, private.credit_from(v_payment))
       || jsonb_build_object('unapplied:' || v_payment.id, -v_unapplied);
     update private.payments p
     set review = case when private.unapplied(p) > v_unapplied then p.review end,
@@ -639,32 +698,44 @@ set search_path = ''
 as $$
 declare
   v_payout_id uuid;
-  v_known text;
+  v_currency text;
+  v_is_asked boolean;
   v_at timestamptz := private.occurred_at(p_event);
 begin
-  select p.id, p.stripe_transfer_id into v_payout_id, v_known
+  select p.id, p.currency into v_payout_id, v_currency
   from public.payouts p
   where 'payout:' || p.id = p_object -> 'metadata' ->> 'outbox_key' or p.stripe_transfer_id = p_object ->> 'id'
   order by (p.stripe_transfer_id = p_object ->> 'id') desc nulls last
-  limit 1
-  for no key update;
+  limit 1;
   if v_payout_id is null then
     return 'ignored';
   end if;
-  if v_known <> p_object ->> 'id' then
-    perform private.alert_support('second_transfer:' || (p_object ->> 'id'), 'critical', 'A payout was sent twice',
-      jsonb_build_object('payout_id', v_payout_id, 'known', v_known, 'second', p_object ->> 'id'));
-    return 'processed';
+  if p_object ->> 'currency' <> v_currency or (p_object ->> 'amount')::integer <= 0 then
+    raise exception 'a payout in % cannot be of % %', v_currency, p_object ->> 'amount', p_object ->> 'currency';
   end if;
-  perform private.payout_paid(v_payout_id, p_object ->> 'id', v_at);
+  perform private.doubt_outbox('payout:' || v_payout_id);
+  perform private.payout_paid(v_payout_id, p_object ->> 'id', (p_object ->> 'amount')::integer, v_at);
   if p_event.type = 'transfer.reversed' then
-    perform private.payout_reversed(p_object ->> 'id', (p_object ->> 'amount_reversed')::integer, v_at);
+    if p_object ->> 'amount_reversed' is null then
+      raise exception 'the event does not say how much was reversed';
+    end if;
+    select exists (select from private.reversals(p)) into v_is_asked from public.payouts p where p.id = v_payout_id;
+    if private.payout_reversed(p_object ->> 'id', (p_object ->> 'amount_reversed')::integer, v_at) > 0
+        and not v_is_asked then
+      perform private.alert_support(
+        format('reversed:%s:%s', p_object ->> 'id', p_object ->> 'amount_reversed'), 'critical',
+        'A transfer came back that nobody asked for', jsonb_build_object(
+          'payout_id', v_payout_id, 'transfer', p_object ->> 'id', 'reversed_cents', p_object -> 'amount_reversed'
+        )
+      );
+    end if;
   end if;
   return 'processed';
 end;
 $$;
 comment on function private.on_transfer(private.stripe_events, jsonb) is
-  'A transfer to a mechanic: made, or come back so far in all; whichever event comes first. Locks: payout.';
+  'A transfer to a mechanic: made, or come back so far in all; whichever event comes first. Locks: its row of the '
+  'outbox, payout, outbox.';
 revoke all on function private.on_transfer from public, anon, authenticated, service_role;
 
 create function private.on_account(p_event private.stripe_events, p_object jsonb)
@@ -716,7 +787,8 @@ begin
   return case
     when p_event.type in ('checkout.session.completed', 'checkout.session.async_payment_succeeded')
       then private.on_checkout(p_event, v_object, case
-        when p_event.type = 'checkout.session.completed' and v_object ->> 'payment_status' <> 'paid' then 'open'
+        when p_event.type = 'checkout.session.completed' and v_object ->> 'payment_status' is distinct from 'paid'
+          then 'open'
         else 'paid' end)
     when p_event.type in ('checkout.session.async_payment_failed', 'checkout.session.expired')
       then private.on_checkout(p_event, v_object, 'failed')
@@ -752,7 +824,7 @@ declare
   v_event private.stripe_events;
   v_early text;
 begin
-  select e.* into v_event from private.stripe_events e where e.id = p_event_id for no key update;
+  select e.* into v_event from private.stripe_events e where e.id = p_event_id;
   if v_event.status = 'processed' then
     return v_event;
   end if;
@@ -805,7 +877,7 @@ end;
 $$;
 comment on function private.run_stripe_event(text) is
   'Processes a kept event, and then what came too early for its payment. A failure undoes its own effects only; '
-  'waiting too long for a lock raises. Locks: the event, then what it needs.';
+  'waiting too long for a lock raises. Locks: the event (held), its payment intent, then what it needs.';
 revoke all on function private.run_stripe_event from public, anon, authenticated, service_role;
 
 create function private.ingest_stripe_event(p_event jsonb)
@@ -839,7 +911,8 @@ begin
   return jsonb_build_object('status', v_event.status, 'duplicate', not v_is_new, 'error', v_event.error);
 end;
 $$;
-comment on function private.ingest_stripe_event(jsonb) is 'Behind public.ingest_stripe_event.';
+comment on function private.ingest_stripe_event(jsonb) is
+  'Behind public.ingest_stripe_event. Locks: the event, then what it needs.';
 revoke all on function private.ingest_stripe_event from public, anon, authenticated, service_role;
 grant execute on function private.ingest_stripe_event to service_role;
 
@@ -868,7 +941,7 @@ declare
   v_event private.stripe_events;
 begin
   perform private.require_admin();
-  select e.* into v_event from private.stripe_events e where e.id = p_event_id;
+  select e.* into v_event from private.stripe_events e where e.id = p_event_id for no key update;
   if v_event.status is distinct from 'failed' then
     perform private.fail('invalid_argument', 'p_event_id is not an event that failed.');
   end if;
@@ -879,7 +952,8 @@ begin
   return jsonb_build_object('status', v_event.status, 'duplicate', false, 'error', v_event.error);
 end;
 $$;
-comment on function private.retry_stripe_event(text) is 'Behind public.retry_stripe_event.';
+comment on function private.retry_stripe_event(text) is
+  'Behind public.retry_stripe_event. Locks: the event, then what it needs.';
 revoke all on function private.retry_stripe_event from public, anon, authenticated, service_role;
 grant execute on function private.retry_stripe_event to authenticated, service_role;
 

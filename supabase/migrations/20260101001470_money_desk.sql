@@ -218,12 +218,14 @@ begin
     v_session := private.lock_session(v_session_id);
     perform private.settle(v_session, private.session_clock(v_session));
   end if;
+  perform private.lock_refunds(p_payment_id);
   select p.* into v_payment from private.payments p where p.id = p_payment_id for no key update;
   return v_payment;
 end;
 $$;
 comment on function private.lock_payment(uuid) is
-  'Locks a payment after what it is for: profile, session (settled), payment. Errors: payment_not_found, '
+  'Locks a payment after what it is for and what is on its way back: profile, session (settled), outbox, payment. '
+  'Errors: payment_not_found, '
   'session_locked.';
 revoke all on function private.lock_payment from public, anon, authenticated, service_role;
 
@@ -286,10 +288,10 @@ begin
       for no key update;
     end if;
     v_amount := coalesce(p_amount_cents, least(
-      v_unapplied + coalesce(v_credit, 0), v_payment.amount_cents - v_payment.refunded_cents
+      v_unapplied + coalesce(v_credit, 0), private.refundable(v_payment)
     ));
     if v_amount = 0 or v_amount > least(
-      v_unapplied + coalesce(v_credit, 0), v_payment.amount_cents - v_payment.refunded_cents
+      v_unapplied + coalesce(v_credit, 0), private.refundable(v_payment)
     ) then
       perform private.fail('refund_exceeds_payment');
     end if;
@@ -334,6 +336,39 @@ comment on function public.refund_payment(uuid, text, integer, text) is
 revoke all on function public.refund_payment from public, anon, authenticated, service_role;
 grant execute on function public.refund_payment to authenticated, service_role;
 
+create function private.drop_dead_refunds(p_payment private.payments)
+returns private.payments
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_payment private.payments;
+  v_row record;
+begin
+  for v_row in
+    select o.id, o.key, o.is_ambiguous, o.last_error, r.id as refund_id
+    from private.refunds r
+    join private.outbox o on o.key = 'refund:' || r.key
+    where r.payment_id = p_payment.id and r.status = 'requested' and o.status = 'dead'
+    order by o.id
+  loop
+    if v_row.is_ambiguous then
+      perform private.fail(
+        'invalid_argument', format('Nobody knows whether the refund %s was made.', v_row.key),
+        format('select requeue_outbox(%s); it is looked for first.', v_row.id)
+      );
+    end if;
+    perform private.settle_outbox(v_row.key, 'refused');
+    perform private.refund_failed(v_row.refund_id, null, private.clock(), v_row.last_error);
+  end loop;
+  select p.* into v_payment from private.payments p where p.id = p_payment.id;
+  return v_payment;
+end;
+$$;
+comment on function private.drop_dead_refunds(private.payments) is
+  'What Stripe refused for good to give back is unapplied money again. Locks: outbox and payment (held), refunds.';
+revoke all on function private.drop_dead_refunds from public, anon, authenticated, service_role;
+
 create function private.resolve_payment(p_payment_id uuid, p_action text, p_note text)
 returns jsonb
 language plpgsql
@@ -349,14 +384,18 @@ begin
     perform private.fail('invalid_argument', 'p_action must be apply, to_credit or refund.');
   end if;
   v_payment := private.lock_payment(p_payment_id);
-  v_amount := private.unapplied(v_payment);
   if v_payment.review is null then
     perform private.fail('invalid_argument', 'p_payment_id is not a payment in review.');
   end if;
+  v_payment := private.drop_dead_refunds(v_payment);
+  v_amount := private.unapplied(v_payment);
   if p_action = 'apply' and (v_payment.applied_to is not null or v_amount = 0) then
     perform private.fail('invalid_argument', 'Nothing of the payment can be applied.', 'Use to_credit or refund.');
   end if;
   if p_action = 'refund' then
+    if v_amount > private.refundable(v_payment) then
+      perform private.fail('refund_exceeds_payment', 'The payment is disputed, or was lost to the bank.');
+    end if;
     if v_amount > 0 then
       perform private.ask_refund(
         v_payment, (
@@ -379,7 +418,9 @@ begin
       )
     );
     update private.payments p
-    set review = null, applied_to = coalesce(p.applied_to, 'credit'), updated_at = private.clock()
+    set review = null, updated_at = private.clock(),
+        -- A refund that came back has become credit after all.
+        applied_to = case when p.applied_to in ('session', 'extension') then p.applied_to else 'credit' end
     where p.id = v_payment.id;
     perform private.close_order(v_payment, 'to_credit');
   else
@@ -442,6 +483,7 @@ as $$
 declare
   v_payout public.payouts;
   v_row private.outbox;
+  v_blocked_by text;
 begin
   perform private.require_admin();
   if p_action is null or p_action not in ('paid', 'retry', 'cancel') then
@@ -460,17 +502,24 @@ begin
   ) then
     perform private.fail('invalid_argument', 'p_stripe_transfer_id is the transfer of another payout.');
   end if;
-  if v_payout.status not in ('needs_reconciliation', 'failed') then
+  -- Of one that a refund cancelled nothing is owed.
+  if v_payout.status not in ('needs_reconciliation', 'failed')
+      and not (v_payout.status = 'cancelled' and v_payout.amount_cents > 0 and p_action <> 'cancel') then
     perform private.fail('invalid_argument', format('A payout that is %s needs no resolution.', v_payout.status));
   end if;
   if p_action = 'retry' then
+    v_blocked_by := private.what_blocks(v_payout.user_id, v_payout.session_id);
+    if v_blocked_by is not null then
+      perform private.fail('invalid_argument', format('The payout is blocked by: %s.', v_blocked_by));
+    end if;
     perform private.revive_outbox(v_row.id);
     update public.payouts p set status = 'submitted', updated_at = private.clock() where p.id = p_payout_id;
   else
     if p_action = 'paid' then
-      perform private.payout_paid(p_payout_id, p_stripe_transfer_id, private.clock());
+      perform private.payout_paid(p_payout_id, p_stripe_transfer_id, null, private.clock());
     else
       update public.payouts p set status = 'cancelled', updated_at = private.clock() where p.id = p_payout_id;
+      perform private.drop_reversals(p_payout_id);
     end if;
     perform private.settle_outbox('payout:' || p_payout_id, p_action);
   end if;
@@ -496,8 +545,8 @@ as $$
 $$;
 comment on function public.resolve_payout(uuid, text, text) is
   'Settles a payout that failed or needs reconciliation: paid (by the transfer that was found), retry, or cancel '
-  '(never sent; it stays owed). Admins and the system; logged. Errors: role_required, payout_not_found, '
-  'invalid_argument.';
+  '(never sent; it stays owed, and can still be paid or tried again). Admins and the system; logged. Errors: '
+  'role_required, payout_not_found, invalid_argument.';
 revoke all on function public.resolve_payout from public, anon, authenticated, service_role;
 grant execute on function public.resolve_payout to authenticated, service_role;
 
@@ -592,7 +641,7 @@ begin
   select 'an earning has its completed session', e.session_id::text, jsonb_build_object('status', s.status)
   from public.mechanic_earnings e
   join public.sessions s on s.id = e.session_id
-  where e.created_at >= p_since and s.end_reason is distinct from 'completed';
+  where e.created_at >= p_since and s.status <> 'completed' and s.end_reason is distinct from 'completed';
 
   return query
   select 'an earning is what was posted', e.session_id::text, jsonb_build_object('gross_cents', e.gross_cents)

@@ -22,7 +22,7 @@ as $$
   from private.outbox where key = any (p_keys)
 $$;
 
-select private.enqueue(topic, key, '{}', case when session is not null then tests.id(session) end)
+select private.enqueue(topic, key, '{"transfer": "tr_1"}', case when session is not null then tests.id(session) end)
 from (
   values
     ('stripe.refund', 'a refund 1', 'a'), ('stripe.refund', 'a refund 2', 'a'), ('stripe.refund', 'a refund 3', 'a'),

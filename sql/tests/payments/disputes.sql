@@ -12,7 +12,10 @@ language sql
 as $$
   select concat_ws(
     ' ', (tests.row_of(p_customer)).status, '|', tests.told_of_payment(p_customer),
-    (tests.payment(p_customer)).dispute_status, '|', coalesce((
+    (
+      select string_agg(d.status, ' ' order by d.id)
+      from private.disputes as d where d.payment_id = (tests.payment(p_customer)).id
+    ), '|', coalesce((
       select p.status || ' ' || p.amount_cents || coalesce(' ' || p.blocked_by, '') from public.payouts as p
       where p.kind = 'session' and p.source_id = tests.session_of(p_customer)
     ), '-'), '|', (

@@ -1,9 +1,10 @@
-"""The demo: two sessions on a stack of its own, which it brings up and removes again.
+"""The demo: three sessions on a stack of its own, which it brings up and removes again.
 
 `first_session` plays one from sign-up to its end as people see it; `fast_clock` lets half an hour
-pass in seconds, to show what happens when nobody does anything. Everything a person does is done
-with that person's own token over the API; the operator's part is done over the database, as in
-production.
+pass in seconds, to show what happens when nobody does anything; `paid_session` shows where the
+money of one goes, and that it stays there however often Stripe tells of it. Everything a person
+does is done with that person's own token over the API; the operator's part is done over the
+database, as in production.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from rich.panel import Panel
 from supabase import PostgrestAPIError
 
-from taximeter.demo import fast_clock, first_session
+from taximeter.demo import fast_clock, first_session, paid_session
 from taximeter.demo.stage import Stage
 from taximeter.stack import supervisor
 from taximeter.stack.postgres import home
@@ -63,6 +64,7 @@ def run(console: Console, say: Callable[[str], None], *, wait_seconds: int = 3) 
                 stage = Stage(console, stack)
                 cast = first_session.play(stage, wait_seconds)
                 fast_clock.play(stage, cast)
+                paid_session.play(stage, cast)
             except PostgrestAPIError as error:
                 raise StackError(
                     f"The API answered {error.code} {error.message}.",

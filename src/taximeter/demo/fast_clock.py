@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, LiteralString, Self
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
-from supabase import Client, ClientOptions, create_client
 
 from taximeter.demo.stage import Cast, clock, status
 from taximeter.people import Person, Row, sign_up
@@ -63,9 +62,9 @@ def play(stage: Stage, cast: Cast) -> None:
 class FastClock:
     """A clock that is behind the real one and is moved on by hand, until the block ends."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, behind: int = START_BEHIND_SECONDS) -> None:
         self._connection = connection
-        self._behind = START_BEHIND_SECONDS
+        self._behind = behind
         self._original = self._definition()
 
     def __enter__(self) -> Self:
@@ -149,7 +148,7 @@ class _Scene:
         self._mechanic = cast.mechanic
         url = stage.stack.url
         self._customer = sign_up(url, stage.stack.publishable_key, "newcomer")
-        self._service = _service(stage)
+        self._service = stage.service()
 
     def play(self) -> None:
         session_id = self._start()
@@ -257,14 +256,6 @@ class _Scene:
             raise StackError(f"The database told {told}, not {list(STORY)}.", "Please report this.")
         if self._ear.versions != sorted(set(self._ear.versions)):
             raise StackError(f"The versions do not rise: {self._ear.versions}.")
-
-
-def _service(stage: Stage) -> Client:
-    """The official client with the secret key, as an edge function has it."""
-    if stage.stack.keys is None:
-        raise StackError("The stack is not running.", "Start it with `taximeter up`.")
-    options = ClientOptions(auto_refresh_token=False, persist_session=False)
-    return create_client(stage.stack.url, stage.stack.keys.secret, options)
 
 
 def _shown(value: object) -> str:

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Protocol
 
 from rich.table import Table
+from supabase import Client, ClientOptions, create_client
 
 from taximeter.people import as_rows
+from taximeter.stack.settings import StackError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from taximeter.people import Person, Row
-    from taximeter.stack.supervisor import Stack
+    from taximeter.stack.settings import Keys
+
+
+class Place(Protocol):
+    """Where the demo is played: a stack that runs, or what stands for one."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def database_url(self) -> str: ...
+    @property
+    def publishable_key(self) -> str: ...
+    @property
+    def keys(self) -> Keys | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +44,17 @@ class Cast:
 class Stage:
     """Prints each step with its number and the time of the server."""
 
-    def __init__(self, console: Console, stack: Stack) -> None:
+    def __init__(self, console: Console, stack: Place) -> None:
         self.console = console
         self.stack = stack
         self._step = 0
+
+    def service(self) -> Client:
+        """The official client with the secret key, as an edge function has it."""
+        if self.stack.keys is None:
+            raise StackError("The stack is not running.", "Start it with `taximeter up`.")
+        options = ClientOptions(auto_refresh_token=False, persist_session=False)
+        return create_client(self.stack.url, self.stack.keys.secret, options)
 
     def scene(self, title: str) -> None:
         self.console.rule(f"[bold]{title}[/]", align="left")
@@ -72,6 +95,16 @@ class Stage:
 
 def status(row: Row, key: str = "status") -> str:
     return f"[green]{row[key]}[/]"
+
+
+def money(cents: int) -> str:
+    return f"{Decimal(cents).scaleb(-2):.2f}"
+
+
+def require(actual: object, expected: object) -> None:
+    """The demo shows what is so, or fails."""
+    if actual != expected:
+        raise StackError(f"It is {actual}, not {expected}.", "Please report this.")
 
 
 def clock(value: str | None) -> str:
