@@ -283,6 +283,9 @@ def _arguments(text: str, cast: Cast) -> str:
         "payment": cast.payment,
         "payout": cast.payout,
         "quote": cast.quote,
+        "file": cast.file,
+        "notification": cast.notification,
+        "upsell": cast.upsell,
         "victim": cast["customer"].user,
     }
     return re.sub(r"(?<!:):([a-z]\w*)", lambda match: _literal(values[match[1]]), text)

@@ -2,7 +2,8 @@
 
 Rooms: one live session (customer, mechanic; a former mechanic gave it back) with more time asked
 for, one paid session of the same two that was completed before, with its payment, payout and quote,
-one queued session of another customer, one ended session of a mechanic suspended since.
+its chat, a file, the summary, an offer and what both were told of it, one queued session of another
+customer, one ended session of a mechanic suspended since.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from support.world import World
 
 INTAKE_SECRET = "grinding noise of the red van"
 QUEUED_INTAKE = "blue scooter stalls"
+CHAT = "it squeals at low speed"
+FINDINGS = "the front pads are worn"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ class Cast:
     payment: UUID
     payout: UUID
     quote: UUID
+    file: UUID
+    notification: UUID
+    upsell: UUID
     secrets: frozenset[str]
 
     def __getitem__(self, name: str) -> Persona:
@@ -83,6 +89,28 @@ class _Paid:
     payment: UUID
     payout: UUID
     quote: UUID
+    file: UUID
+
+
+def _file(world: World, who: UUID, session: UUID) -> UUID:
+    """A file in the session's folder, as the storage server leaves it, and registered."""
+    path = f"{session}/photo.png"
+    world.execute(
+        "insert into storage.objects (bucket_id, name, owner_id, metadata)"
+        """ values ('session-files', %s, %s, '{"size": 100}')""",
+        path,
+        str(who),
+    )
+    file = world.one(
+        who,
+        "register_session_file",
+        p_session_id=session,
+        p_storage_path=path,
+        p_name="photo.png",
+        p_type="image/png",
+        p_size=100,
+    )
+    return UUID(str(file["id"]))
 
 
 def _paid_session(world: World, customer: UUID, mechanic: UUID) -> _Paid:
@@ -116,6 +144,8 @@ def _paid_session(world: World, customer: UUID, mechanic: UUID) -> _Paid:
     world.call(mechanic, "accept_assignment", p_assignment_id=world.assignment(session))
     world.call(customer, "join_session", p_session_id=session)
     world.call(mechanic, "join_session", p_session_id=session)
+    file = _file(world, customer, session)
+    world.call(customer, "send_session_message", p_session_id=session, p_content=CHAT)
     # Nobody waits here until a session has lasted long enough.
     least = world.row("select private.setting('min_billable_seconds') as value")["value"]
     world.call("system", "set_setting", p_key="min_billable_seconds", p_value=0)
@@ -129,8 +159,16 @@ def _paid_session(world: World, customer: UUID, mechanic: UUID) -> _Paid:
         p_amount_cents=20000,
         p_description="New brakes",
     )
+    world.call(
+        mechanic,
+        "submit_session_summary",
+        p_session_id=session,
+        p_findings=FINDINGS,
+        p_steps="Looked",
+        p_next_steps="Replace",
+    )
     payout = world.row("select id from public.payouts where session_id = %s", session)
-    return _Paid(intent["id"], session, payment["id"], payout["id"], quote["id"])
+    return _Paid(intent["id"], session, payment["id"], payout["id"], quote["id"], file)
 
 
 def build(world: World) -> Cast:
@@ -153,6 +191,7 @@ def build(world: World) -> Cast:
     world.call(customer, "join_session", p_session_id=live)
     world.call(mechanic, "join_session", p_session_id=live)
     world.call(customer, "request_extension", p_session_id=live, p_minutes=15)
+    world.call(mechanic, "send_session_message", p_session_id=live, p_content=CHAT)
 
     past, past_assignment = create(past_customer, "green bus")
     world.call(suspended, "accept_assignment", p_assignment_id=past_assignment)
@@ -184,6 +223,12 @@ def build(world: World) -> Cast:
         p_is_active=False,
     )
 
+    notification = world.row(
+        "select id from public.notifications where user_id = %s and kind = 'summary_ready'",
+        customer,
+    )
+    upsell = world.row("select id from public.session_upsells where session_id = %s", paid.session)
+
     people = [
         Persona("anon", "anon"),
         Persona("nobody", "authenticated"),
@@ -199,6 +244,7 @@ def build(world: World) -> Cast:
     secrets = {
         *(customer, mechanic, live, live_assignment, INTAKE_SECRET, "Person A", "Mechanic D"),
         *(paid.intent, paid.session, paid.payment, paid.payout, paid.quote),
+        *(CHAT, FINDINGS, paid.file, notification["id"], upsell["id"]),
     }
     return Cast(
         personas={person.name: person for person in people},
@@ -212,6 +258,9 @@ def build(world: World) -> Cast:
         payment=paid.payment,
         payout=paid.payout,
         quote=paid.quote,
+        file=paid.file,
+        notification=notification["id"],
+        upsell=upsell["id"],
         secrets=frozenset(str(secret) for secret in secrets),
     )
 

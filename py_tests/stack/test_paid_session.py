@@ -74,7 +74,7 @@ def play(at: Place) -> str:
 
 
 def test_every_cent_is_where_it_belongs_and_stays_there(server: Server) -> None:
-    """MON-05, MON-10, MON-12, MON-03: paid, extended, split, paid out, refunded, told again"""
+    """MON-05, MON-10, MON-12, MON-03, CHAT-01, FILE-02, SUM-01, NOTE-01: the whole paid scene"""
     with place(server) as at:
         printed = play(at)
         with at.served.connect() as connection:
@@ -89,6 +89,12 @@ def test_every_cent_is_where_it_belongs_and_stays_there(server: Server) -> None:
         "of 20.00 the mechanic has earned 14.00, the platform 6.00",
         *("stripe.transfer of 14.00", "stripe.transfer_reversal of 4.20"),
         *("platform_revenue │ 4.20", "stripe │ -4.20", "sum │ 0.00"),
+        "customer adds squeal.m4a, 81920 bytes",
+        "“That is the front left brake”",
+        "email: a worker sends “Your diagnostic session summary”",
+        "crm.track: a worker sends “session_completed”",
+        "customer: Your session summary is ready.",
+        "mechanic: You were paid. 14.00 USD were sent to your account.",
         "all 10 webhooks again, 3 times: each is a duplicate",
         "nothing has changed",
     ):

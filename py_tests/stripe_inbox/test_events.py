@@ -429,16 +429,15 @@ def _payout_failed(asked: Bought) -> None:
     before = asked.fact("select count(*) from private.ledger_entries")
     assert asked.tell("payout.failed") == "processed"
     assert asked.fact("select count(*) from private.ledger_entries") == before
-    for topic, whom in (("support.alert", "mechanic_id"), ("push", "user_id")):
-        assert asked.fact(
-            "select count(*) from private.outbox where topic = %s"
-            " and (payload -> 'detail' ->> %s = %s or payload ->> %s = %s)",
-            topic,
-            whom,
-            str(asked.mechanic),
-            whom,
-            str(asked.mechanic),
-        )
+    assert asked.fact(
+        "select count(*) from private.outbox"
+        " where topic = 'support.alert' and payload -> 'detail' ->> 'mechanic_id' = %s",
+        str(asked.mechanic),
+    )
+    assert asked.fact(
+        "select count(*) from public.notifications where kind = 'payout_failed' and user_id = %s",
+        asked.mechanic,
+    )
 
 
 @effect("account.updated")

@@ -117,13 +117,16 @@ Clients send no broadcasts; on their session's topic they may show presence.
 | topic | who receives | messages |
 | --- | --- | --- |
 | `session:<id>` | its customer and its mechanic | see below |
-| `user:<id>` | that person | the feed's, of what is offered to a preferred mechanic alone |
+| `user:<id>` | that person | `notification:new`, and the feed's, of what is offered to him alone |
 | `session_assignments_feed` | approved mechanics | what waits, and no longer does |
 
 The feed tells `new_assignment` (`assignment_id`, `session_id`, `plan`, `type`, `scheduled_for`),
 `assignment_accepted` and `assignment_cancelled` (the two ids).
 
-Every message on a session's topic has `session_id`, `status`, `version` and `server_now`.
+`notification:new` has `notification_id`, `kind`, `session_id` and `created_at`; the words are in
+`notifications`.
+
+Every event of a session has `session_id`, `status`, `version` and `server_now`.
 Subscribe, read `session_snapshot`, then apply each message whose `version` is higher than what you
 have; a message may be lost or late, so after a broken connection read the snapshot again.
 
@@ -140,6 +143,21 @@ have; a message may be lost or late, so after a broken connection read the snaps
 | `session:extension_failed` | `extension_id`, `minutes`: no proof of payment yet |
 | `session:warning` | `minutes`, `remaining_seconds`, `expires_at` |
 | `session:ended` | `ended_at`, `reason`, `duration_seconds`, `auto_ended`; again after a refund |
+| `session:summary` | `summary_submitted_at`: read it with `get_session_summary` |
+
+Messages of chat and files carry no version; take them by their id, and read the tables:
+
+| event | has |
+| --- | --- |
+| `message:new` | `session_id`, `message_id`, `sender_id`, `created_at` |
+| `file:added`, `file:removed` | `session_id`, `file_id`, `uploaded_by`, `created_at` |
+
+### Files
+
+Upload to the private bucket `session-files` under `<session id>/<name>`, without overwriting, then
+call `register_session_file`. A name begins with a letter, digit or `_`, and may then have any of
+``. ! ' ( ) & $ @ = ; : + , - _`` and spaces. Both people of a session read its folder, also after
+its end; who uploaded an object removes it, before the end.
 
 ### A snapshot
 

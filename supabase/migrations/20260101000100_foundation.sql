@@ -308,7 +308,9 @@ begin
     when 'text' then
       return case
         when jsonb_typeof(p_value) <> 'string' or length(p_value #>> '{}') not between 1 and 500
-          then 'must be a text of 1 to 500 characters' end;
+            -- They become headers of e-mails.
+            or p_value #>> '{}' ~ '[[:cntrl:]]'
+          then 'must be one line of text, 1 to 500 characters' end;
     when 'choice' then
       return case
         when jsonb_typeof(p_value) <> 'string' or p_value #>> '{}' <> all (p_setting.choices)

@@ -387,6 +387,39 @@ before update on public.sessions
 for each row when (old.status is distinct from new.status)
 execute function private.guard_status();
 
+create type private.session_record as (
+  status public.session_status,
+  version bigint,
+  mechanic_id uuid,
+  accepted_at timestamptz,
+  started_at timestamptz,
+  expires_at timestamptz,
+  ended_at timestamptz,
+  duration_minutes integer,
+  duration_seconds integer,
+  billable_seconds integer,
+  end_reason text,
+  summary_submitted_at timestamptz
+);
+comment on type private.session_record is 'What the events of a session account for: a replay of them gives the row.';
+
+create function private.record_of(p_session public.sessions)
+returns private.session_record
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return (
+    p_session.status, p_session.version, p_session.mechanic_id, p_session.accepted_at, p_session.started_at,
+    p_session.expires_at, p_session.ended_at, p_session.duration_minutes, p_session.duration_seconds,
+    p_session.billable_seconds, p_session.end_reason, p_session.summary_submitted_at
+  )::private.session_record;
+end;
+$$;
+comment on function private.record_of(public.sessions) is 'The part of a row that its events account for.';
+revoke all on function private.record_of from public, anon, authenticated, service_role;
+
 create function private.record_status()
 returns trigger
 language plpgsql
@@ -404,7 +437,7 @@ begin
     v_facts := jsonb_build_object(
       'type', case tg_op when 'INSERT' then 'created' else 'status_changed' end,
       'actor_id', private.claimed_user(),
-      'facts', jsonb_build_object('written_by', private.caller())
+      'facts', jsonb_build_object('written_by', private.caller(), 'row', to_jsonb(private.record_of(new)))
     );
   end if;
   perform private.append_event(
@@ -608,6 +641,7 @@ begin
       end_reason = p_session.end_reason,
       ended_by = p_session.ended_by,
       end_note = p_session.end_note,
+      summary_submitted_at = p_session.summary_submitted_at,
       metadata = p_session.metadata,
       version = s.version + 1,
       last_event_at = greatest(s.last_event_at, p_at),

@@ -43,6 +43,7 @@ begin
     when p_type in ('joined', 'left', 'disconnected') then 'participant'
     when p_type = 'extension_failed' then 'extension_failed'
     when p_type in ('refunded', 'partly_refunded') then 'ended'
+    when p_type = 'summary_submitted' then 'summary'
     when p_type like 'warning\_%' then 'warning'
     when p_type = 'status_changed' then case p_status
       when 'live' then 'started'
@@ -118,6 +119,7 @@ begin
       'duration_seconds', p_session.duration_seconds,
       'auto_ended', p_session.metadata -> 'auto_ended' is not distinct from 'true'
     )
+    when 'session:summary' then jsonb_build_object('summary_submitted_at', p_session.summary_submitted_at)
     else jsonb_build_object(
       'started_at', p_session.started_at, 'expires_at', p_session.expires_at,
       'duration_minutes', p_session.duration_minutes, 'absent_role', null, 'grace_ends_at', null

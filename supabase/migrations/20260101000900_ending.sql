@@ -196,7 +196,8 @@ begin
     v_session.started_at := v_facts.started_at;
     v_session.expires_at := public.calculate_session_expiry(v_facts.started_at, v_session.duration_minutes);
     v_session := private.move_session(
-      v_session, 'live', 'started', v_facts.started_at, null, '{"found_in": "join and leave events"}'
+      v_session, 'live', 'started', v_facts.started_at, null,
+      jsonb_build_object('found_in', 'join and leave events', 'expires_at', v_session.expires_at)
     );
   end if;
 

@@ -38,6 +38,62 @@ revoke all on function private.jobs from public, anon, authenticated, service_ro
 
 insert into private.job_runs (job) select j.job from private.jobs(false) j;
 
+create function private.cron_knows_seconds()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select exists (
+    select
+    from pg_catalog.pg_extension e
+    where e.extname = 'pg_cron'
+      and string_to_array(substring(e.extversion from '^[0-9]+\.[0-9]+'), '.')::integer[] >= '{1,5}'
+  )
+$$;
+comment on function private.cron_knows_seconds() is 'Whether this pg_cron takes schedules of seconds (1.5 and later).';
+revoke all on function private.cron_knows_seconds from public, anon, authenticated, service_role;
+
+create function private.job_health()
+returns table (
+  job text, schedule text, last_started_at timestamptz, last_ended_at timestamptz, is_late boolean, last_error text
+)
+language sql
+stable
+set search_path = ''
+as $$
+  select
+    j.job, j.schedule, r.started_at, r.ended_at,
+    coalesce(coalesce(r.started_at, r.created_at) < private.clock() - j.late_after, true),
+    r.error
+  from private.jobs(private.cron_knows_seconds()) j
+  left join private.job_runs r on r.job = j.job and not r.is_failure
+  order by j.job
+$$;
+comment on function private.job_health() is 'When each job last ran, whether it is late, and what it failed with.';
+revoke all on function private.job_health from public, anon, authenticated, service_role;
+
+create function private.is_scheduled(p_job text, p_schedule text)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_is_scheduled boolean;
+begin
+  if to_regclass('cron.job') is null then
+    return null;
+  end if;
+  execute format(
+    'select exists (select from %I.job j where j.jobname = $1 and j.schedule = $2 and j.active)', 'cron'
+  ) into v_is_scheduled using p_job, p_schedule;
+  return v_is_scheduled;
+end;
+$$;
+comment on function private.is_scheduled(text, text) is 'Whether pg_cron has a job, active; null where there is none.';
+revoke all on function private.is_scheduled from public, anon, authenticated, service_role;
+
 create function private.note_run(p_job text, p_started_at timestamptz, p_result jsonb, p_error text)
 returns void
 language plpgsql
@@ -530,63 +586,6 @@ comment on function public.expire_orphaned_sessions(integer) is
   'most p_limit, skipping locked ones; returns how many. The system. Errors: invalid_argument.';
 revoke all on function public.expire_orphaned_sessions from public, anon, authenticated, service_role;
 grant execute on function public.expire_orphaned_sessions to service_role;
-
--- The monitor ---------------------------------------------------------------------------------------------------
-
-create function private.monitor_sessions()
-returns jsonb
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-  v_limit constant integer := 1000;
-  v_started timestamptz := private.clock();
-  v_unattended_after integer;
-  v_closed integer := 0;
-  v_unattended integer := 0;
-  v_id uuid;
-  v_result jsonb;
-begin
-  perform private.require_system();
-  for v_id in
-    select s.id
-    from private.due_sessions(v_started, v_limit, true) d
-    join public.sessions s on s.id = d.session_id
-    where private.was_cut_off(s, v_started)
-    order by d.due_since
-  loop
-    v_closed := v_closed + (private.work_on(v_id, 'sweep')).ended;
-  end loop;
-  v_unattended_after := private.setting_integer('unattended_after_minutes');
-  if v_unattended_after is not null then
-    v_unattended := private.end_waiting_sessions('unattended', v_unattended_after, v_limit);
-  end if;
-  v_result := jsonb_build_object(
-    'nudged_mechanics', 0, 'alerted_support', 0, 'auto_closed', v_closed, 'unattended', v_unattended
-  );
-  perform private.note_run('monitor-sessions', v_started, v_result, null);
-  return v_result;
-end;
-$$;
-comment on function private.monitor_sessions() is
-  'Behind public.monitor_sessions. Locks: one session after the other, skipping locked ones.';
-revoke all on function private.monitor_sessions from public, anon, authenticated, service_role;
-grant execute on function private.monitor_sessions to service_role;
-
-create function public.monitor_sessions()
-returns jsonb
-language sql
-volatile
-set search_path = ''
-as $$
-  select private.monitor_sessions()
-$$;
-comment on function public.monitor_sessions() is
-  'Closes what is longer than any session may be and, where unattended_after_minutes is set, what nobody takes. '
-  'Returns nudged_mechanics, alerted_support, auto_closed, unattended (counts). The system.';
-revoke all on function public.monitor_sessions from public, anon, authenticated, service_role;
-grant execute on function public.monitor_sessions to service_role;
 
 -- History -------------------------------------------------------------------------------------------------------
 

@@ -163,9 +163,10 @@ begin
         'currency', v_payment.currency
       )
     );
-    perform private.enqueue('push', 'to_credit:' || v_payment.id, jsonb_build_object(
-      'user_id', v_payment.customer_user_id, 'kind', 'payment_to_credit'
-    ));
+    perform private.notify(
+      v_payment.customer_user_id, 'payment_to_credit', v_payment.id::text, null,
+      jsonb_build_object('amount', private.money_text(v_payment.amount_cents, v_payment.currency))
+    );
     return v_payment;
   end if;
 

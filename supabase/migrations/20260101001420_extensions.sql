@@ -186,7 +186,8 @@ begin
   perform private.move_session(
     v_session, v_session.status, 'extended', v_now, v_payment.customer_user_id, jsonb_build_object(
       'extension_id', v_extension.id, 'minutes', v_extension.minutes, 'price_cents', v_extension.price_cents,
-      'currency', v_extension.currency, 'payment_id', v_payment.id, 'expires_at', v_session.expires_at
+      'currency', v_extension.currency, 'payment_id', v_payment.id, 'duration_minutes', v_session.duration_minutes,
+      'expires_at', v_session.expires_at
     )
   );
   return v_payment;

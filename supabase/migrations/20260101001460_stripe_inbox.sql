@@ -757,9 +757,7 @@ begin
         'mechanic_id', v_user_id, 'account', v_account, 'failure_code', p_object ->> 'failure_code'
       )
     );
-    perform private.enqueue('push', 'bank_payout:' || (p_object ->> 'id'), jsonb_build_object(
-      'user_id', v_user_id, 'kind', 'payout_failed'
-    ));
+    perform private.notify(v_user_id, 'payout_failed', p_object ->> 'id', null);
   else
     perform private.unblock_payouts(null, v_user_id, 'account');
   end if;

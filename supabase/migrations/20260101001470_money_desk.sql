@@ -690,6 +690,7 @@ begin
   return query
   select 'an applied extension has its payment', x.id::text, jsonb_build_object('session_id', x.session_id)
   from public.session_extensions x
+  join public.sessions s on s.id = x.session_id
   where x.status = 'applied'
     and x.applied_at >= p_since
     and not exists (
@@ -697,7 +698,13 @@ begin
       from private.payments p
       where p.purpose = 'extension' and p.purpose_id = x.id and p.applied_to = 'extension'
         and p.received_at is not null
-    );
+    )
+    -- One that came with an imported session was paid for in the older system.
+    and not (s.metadata ? 'imported' and exists (
+      select
+      from public.session_events e
+      where e.session_id = x.session_id and e.type = 'created' and e.created_at >= x.applied_at
+    ));
 
   return query
   select 'unapplied money is in review', p.id::text, jsonb_build_object('cents', private.unapplied(p))

@@ -27,7 +27,7 @@ begin
       v_result := jsonb_build_object('payouts', v_submitted, 'more', v_submitted = 500);
       perform private.note_run(p_job, v_started, v_result, null);
     when 'prune-history' then
-      v_result := private.prune_history();
+      v_result := private.prune_history() || jsonb_build_object('files', private.sweep_files(1000));
       perform private.note_run(p_job, v_started, v_result, null);
     else
       raise exception 'unknown job %', p_job;
@@ -63,22 +63,6 @@ $$;
 comment on function private.teardown_cron() is 'Removes the jobs and says how many there were. Operators.';
 revoke all on function private.teardown_cron from public, anon, authenticated, service_role;
 
-create function private.cron_knows_seconds()
-returns boolean
-language sql
-stable
-set search_path = ''
-as $$
-  select exists (
-    select
-    from pg_catalog.pg_extension e
-    where e.extname = 'pg_cron'
-      and string_to_array(substring(e.extversion from '^[0-9]+\.[0-9]+'), '.')::integer[] >= '{1,5}'
-  )
-$$;
-comment on function private.cron_knows_seconds() is 'Whether this pg_cron takes schedules of seconds (1.5 and later).';
-revoke all on function private.cron_knows_seconds from public, anon, authenticated, service_role;
-
 create function private.setup_cron()
 returns integer
 language plpgsql
@@ -107,25 +91,6 @@ $$;
 comment on function private.setup_cron() is
   'Schedules the jobs by name, replacing those of the same name, and says how many. Operators; idempotent.';
 revoke all on function private.setup_cron from public, anon, authenticated, service_role;
-
-create function private.job_health()
-returns table (
-  job text, schedule text, last_started_at timestamptz, last_ended_at timestamptz, is_late boolean, last_error text
-)
-language sql
-stable
-set search_path = ''
-as $$
-  select
-    j.job, j.schedule, r.started_at, r.ended_at,
-    coalesce(coalesce(r.started_at, r.created_at) < private.clock() - j.late_after, true),
-    r.error
-  from private.jobs(private.cron_knows_seconds()) j
-  left join private.job_runs r on r.job = j.job and not r.is_failure
-  order by j.job
-$$;
-comment on function private.job_health() is 'When each job last ran, whether it is late, and what it failed with.';
-revoke all on function private.job_health from public, anon, authenticated, service_role;
 
 do $$
 begin

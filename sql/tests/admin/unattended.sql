@@ -108,8 +108,8 @@ select tests.person('lonely');
 select tests.queue('lonely');
 select tests.advance(7000);
 select is(
-  public.monitor_sessions(), '{"nudged_mechanics": 0, "alerted_support": 0, "auto_closed": 0, "unattended": 0}'::jsonb,
-  'END-08: off as shipped'
+  public.monitor_sessions(), '{"nudged_mechanics": 1, "alerted_support": 0, "auto_closed": 0, "unattended": 0}'::jsonb,
+  'END-08, SLA-02: off as shipped; only the mechanic of the booked session, whose time has come, is nudged'
 );
 select is((tests.row_of('lonely')).status::text, 'pending', 'END-08: nobody is marked');
 

@@ -58,7 +58,7 @@ select results_eq(
      where session_id = tests.session_of('a') and type = 'extended' $$,
   $$ select jsonb_build_object(
        'extension_id', (select id from a), 'minutes', 15, 'price_cents', 500, 'currency', 'usd',
-       'expires_at', s.expires_at
+       'duration_minutes', 45, 'expires_at', s.expires_at
      ), 'customer' from tests.row_of('a') as s $$,
   'MON-10: the event'
 );

@@ -97,9 +97,9 @@ select is(
   'MON-08: support is told'
 );
 select results_eq(
-  $$ select payload from private.outbox where topic = 'push' $$,
-  $$ values (jsonb_build_object('user_id', tests.id('mechanic a'), 'kind', 'payout_failed')) $$,
-  'MON-08: so is the mechanic'
+  $$ select user_id, kind from public.notifications where kind = 'payout_failed' $$,
+  $$ values (tests.id('mechanic a'), 'payout_failed') $$,
+  'MON-08, NOTE-01: so is the mechanic'
 );
 select is(tests.deliver((select payload from refused)), 'processed again', 'MON-08: told again');
 select is(tests.totals(), (select totals from before), 'MON-08: no entries');

@@ -26,11 +26,10 @@ create function pg_temp.credit(p_customer text, p_currency text default 'usd') r
 language sql
 as $$ select private.balance('customer_credit:' || tests.id(p_customer), p_currency) $$;
 
-create function pg_temp.pushes(p_customer text) returns text[]
+create function pg_temp.told(p_customer text) returns text[]
 language sql
 as $$
-  select array_agg(o.payload ->> 'kind') from private.outbox as o
-  where o.topic = 'push' and o.payload ->> 'user_id' = tests.id(p_customer)::text
+  select array_agg(n.kind || ': ' || n.body) from public.notifications as n where n.user_id = tests.id(p_customer)
 $$;
 
 -- An active session meanwhile.
@@ -41,7 +40,10 @@ select is(pg_temp.pay('1', (select id from busy)), 'processed', 'MON-07: paid wh
 select is(pg_temp.status('busy'), 'to_credit', 'MON-07: the intent is to_credit');
 select is(tests.told_of_payment('1'), 'paid credit 0', 'MON-07: the payment too');
 select is(pg_temp.credit('busy'), 1000::bigint, 'MON-07: the customer has the money as credit');
-select is(pg_temp.pushes('busy'), array['payment_to_credit'], 'MON-07: and is told');
+select is(
+  pg_temp.told('busy'), array['payment_to_credit: 10.00 USD are yours to spend on your next session.'],
+  'MON-07, NOTE-01: and is told'
+);
 select is(tests.alerts(), array['warning: A payment became credit'], 'MON-07: support as well');
 select is(
   (select session_id from public.checkout_intents where id = (select id from busy)), null::uuid, 'MON-07: no session'

@@ -1,4 +1,4 @@
-"""The third scene: a paid session, where every cent of it went, and Stripe telling it all again.
+"""The third scene: a paid session with all that is around it, and where every cent of it went.
 
 The secret key stands where the edge functions do: it notes Checkouts, hands in the events of
 Stripe and carries out the outbox. Stripe itself is played, see `pretend_stripe`. The clock is the
@@ -7,6 +7,7 @@ fast one, a day back, so that the payout is due while one looks on.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, LiteralString
@@ -33,6 +34,18 @@ DAY_SECONDS = 24 * 3600
 START_BEHIND_SECONDS = DAY_SECONDS + 3600
 REPLAYS = 3
 PROOFS = ("checkout.session", "payment_intent")
+FILE_BYTES = 81920
+CUSTOMER_IS_TOLD = (
+    "assignment_accepted",
+    "session_started",
+    "session_extended",
+    "session_completed",
+    "summary_ready",
+    # One of each payment that the money goes back from.
+    "refund_issued",
+    "refund_issued",
+)
+MECHANIC_IS_TOLD = ("session_started", "session_extended", "session_completed", "payout_paid")
 
 # 15.00 and 5.00 are paid, of which the mechanic's part is 70 %; 6.00 of the 20.00 go back.
 END = {
@@ -108,9 +121,12 @@ class _Scene:
         session_id = self._buy()
         self._meet(session_id)
         self._extend(session_id)
+        self._talk(session_id)
         self._end(session_id)
+        self._sum_up(session_id)
         self._pay_out()
         self._refund(session_id)
+        self._show_notifications(session_id)
         self._show_ledger()
         self._replay()
 
@@ -156,6 +172,68 @@ class _Scene:
         require(more, timedelta(minutes=MINUTES))
         until = f"{session['duration_minutes']} min, until {clock(session['expires_at'])}"
         self._say("proof", f"two events, one extension: {until}", session)
+
+    def _talk(self, session_id: str) -> None:
+        path = f"{session_id}/squeal.m4a"
+        self._store(path)
+        file = self._customer.row(
+            "register_session_file",
+            p_session_id=session_id,
+            p_storage_path=path,
+            p_name="squeal.m4a",
+            p_type="audio/mp4",
+            p_size=FILE_BYTES,
+        )
+        self._say("file", f"the customer adds {file['name']}, {file['size']} bytes", file)
+        for person, content, files in (
+            (self._customer, "Listen to this", [file["id"]]),
+            (self._mechanic, "That is the front left brake", []),
+        ):
+            message = person.row(
+                "send_session_message",
+                p_session_id=session_id,
+                p_content=content,
+                p_file_ids=files,
+            )
+            self._say("chat", f"“{message['content']}”", message)
+        require(len(self._mechanic.read("session_messages")), 2)
+
+    def _store(self, path: str) -> None:
+        """What the storage server writes of an upload, as the person who uploads."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "select set_config('role', 'authenticated', true),"
+                " set_config('request.jwt.claims', %s, true)",
+                (json.dumps({"sub": self._customer.user_id, "role": "authenticated"}),),
+            )
+            self._connection.execute(
+                "insert into storage.objects (bucket_id, name, owner_id, metadata)"
+                " values ('session-files', %s, %s, jsonb_build_object('size', %s::int))",
+                (path, self._customer.user_id, FILE_BYTES),
+            )
+
+    def _sum_up(self, session_id: str) -> None:
+        summary = self._mechanic.row(
+            "submit_session_summary",
+            p_session_id=session_id,
+            p_findings="The front left brake pad is worn down.",
+            p_steps="Listened to a recording.",
+            p_next_steps="Have the pads changed within a week.",
+        )
+        require(self._customer.row("get_session_summary", p_session_id=session_id), summary)
+        self._say("summary", f"the mechanic sums up: “{summary['findings']}”")
+
+    def _show_notifications(self, session_id: str) -> None:
+        for name, person, expected in (
+            ("customer", self._customer, CUSTOMER_IS_TOLD),
+            ("mechanic", self._mechanic, MECHANIC_IS_TOLD),
+        ):
+            told = [r for r in person.read("notifications") if r["session_id"] == session_id]
+            require(sorted(row["kind"] for row in told), sorted(expected))
+            for row in sorted(told, key=lambda row: str(row["created_at"])):
+                line = f"{name}: [bold]{row['title']}[/]. {row['body']}"
+                self._stage.hear(row["created_at"], line)
+        self._say("told", "both sides were notified of what concerns them, once each")
 
     def _end(self, session_id: str) -> None:
         for _ in range(TOGETHER_STEPS):
@@ -277,6 +355,9 @@ class _Scene:
         done = []
         while effects := self._call("claim_outbox", p_worker="demo", p_limit=10):
             for effect in effects:
+                if not effect["topic"].startswith("stripe."):
+                    self._sends(effect)
+                    continue
                 answer, events = self._stripe.does(effect)
                 completed = self._service.rpc(
                     "complete_outbox",
@@ -292,6 +373,12 @@ class _Scene:
                 self._take_in(events)
                 done.append(effect["topic"])
         require(sorted(done), sorted(expected))
+
+    def _sends(self, effect: Row) -> None:
+        lease = {"p_id": effect["id"], "p_lease_token": effect["lease_token"]}
+        require(self._service.rpc("complete_outbox", lease).execute().data, True)
+        what = effect["payload"].get("subject") or effect["payload"].get("event")
+        self._say("outbox", f"{effect['topic']}: a worker sends “{what}”")
 
     def _session(self, session_id: str) -> Row:
         (session,) = (row for row in self._customer.read("sessions") if row["id"] == session_id)
