@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-embedded test-container test-fast check lint format docs bench fuzz clean
+.PHONY: help setup demo test test-embedded test-container test-fast check lint format docs picture bench bench-history fuzz clean
 
 PYTEST := .venv/bin/pytest -n 2
 PROVE := PYTHONPATH=py_tests .venv/bin/python -m support.prove
@@ -61,9 +61,15 @@ format: setup ## put Python into its form
 docs: setup ## write docs/api.md anew from the comments in the database
 	@TAXIMETER_WRITE_DOCS=1 $(EMBEDDED) .venv/bin/pytest -q py_tests/static/test_api_docs.py
 
+picture: setup ## take the picture of `taximeter health` anew
+	@TAXIMETER_WRITE_DOCS=1 $(EMBEDDED) .venv/bin/pytest -q py_tests/integration/test_operations.py -k picture
+
 bench: setup ## measure the tick and the money, next to what the machine can do
 	@.venv/bin/python -m bench.tick
 	@.venv/bin/python -m bench.money
+
+bench-history: setup ## measure monitoring and audits with SESSIONS=1000000 in the history (takes half an hour)
+	@.venv/bin/python -m bench.monitoring $(or $(SESSIONS),1000000)
 
 clean: ## remove what setup and the tests made in this folder, and the stack's data
 	@! [ -x .venv/bin/taximeter ] || .venv/bin/taximeter down > /dev/null 2>&1 || true

@@ -13,6 +13,7 @@ from support.database import Database, Run, Server
 FOLDER = "TAXIMETER_TEST_RUN"
 RUN = pytest.StashKey[Run]()
 ALLOWED_SKIPS = "TAXIMETER_TEST_ALLOWED_SKIPS"
+BY_HAND = "rows_are_changed_by_hand"
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -59,9 +60,10 @@ def server() -> Server:
 
 
 @pytest.fixture
-def db(server: Server) -> Iterator[Database]:
+def db(server: Server, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A migrated database of the test's own, without pg_cron."""
     database = server.clone(server.template())
+    database.is_changed_by_hand = request.node.get_closest_marker(BY_HAND) is not None
     yield database
     database.drop()
 

@@ -94,6 +94,7 @@ def _copy_of_a_session(world: World, template: UUID, customer: UUID) -> Iterator
         connection.close()
 
 
+@pytest.mark.rows_are_changed_by_hand
 def test_unique_index_alone_keeps_a_second_active_session_out(world: World) -> None:
     """LIFE-03, MOD-05: without the profile's lock and a look before, the index still refuses."""
     template, _ = world.queued_session()

@@ -30,7 +30,10 @@ select 'told ' || kind from public.notifications
 where session_id = %(id)s and kind in ('nudge_join', 'session_unattended')
 union all
 select 'sent ' || topic from private.outbox
-where session_id = %(id)s or payload -> 'detail' ->> 'session_id' = %(id)s::text
+where (session_id = %(id)s or payload -> 'detail' ->> 'session_id' = %(id)s::text)
+  -- Of what another monitor is just closing, this one may tell that it is late, then well.
+  and not starts_with(coalesce(payload ->> 'subject', ''), 'Needs a person: ')
+  and not starts_with(coalesce(payload ->> 'subject', ''), 'Well again: ')
 """
 
 
@@ -100,6 +103,7 @@ def endless(world: PooledWorld) -> Scene:
     return scene
 
 
+@pytest.mark.rows_are_changed_by_hand
 def test_four_monitors_at_once_say_everything_once(world: PooledWorld) -> None:
     """SLA-01, SLA-02, TIME-06: after a standstill of 12 hours, of all kinds; four runs one after
     the other say nothing more."""

@@ -165,6 +165,7 @@ def test_a_correction_of_another_transaction_is_no_licence(world: World) -> None
     assert world.session(made.id)["status"] == "cancelled"
 
 
+@pytest.mark.rows_are_changed_by_hand
 def test_without_its_trigger_the_state_machine_is_open(world: World) -> None:
     """MOD-04, TEST-03: the trigger is what refuses; disabled, the same UPDATE passes."""
     session, _ = world.queued_session()

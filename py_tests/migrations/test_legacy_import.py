@@ -539,9 +539,14 @@ def test_history_is_what_it_was_but_for_what_the_rules_contradict(imported: Worl
 
 
 def test_the_record_tells_it_and_the_ledger_is_clean(imported: World) -> None:
-    """LEG-03, MOV-06, LED-03: replay gives every row, corrections included; no money moved."""
+    """LEG-03, MOV-06, MON-03: replay gives every row, corrections included; no money moved."""
     assert imported.call("system", "verify_replay") == []
     assert imported.call("system", "ledger_invariants") == []
+    assert imported.call("system", "apply_semantic_fix") == []
+    verified = imported.call("system", "verify_session_end_logic", p_since="-infinity")
+    # The clock is moved; no job has run.
+    wrong = [row for row in verified if row["status"] != "ok" and row["section"] < 11]
+    assert wrong == []
     assert imported.rows("select from private.ledger_transfers") == []
     assert imported.rows("select from public.mechanic_earnings") == []
 
@@ -565,7 +570,7 @@ def test_the_record_tells_it_and_the_ledger_is_clean(imported: World) -> None:
     assert events[0]["payload"]["rule"]["min_billable_seconds"] == 60
     assert (events[1]["payload"]["from"], events[1]["payload"]["to"]) == ("completed", "cancelled")
     assert events[1]["payload"]["before"]["status"] == "completed"
-    assert events[1]["payload"]["after"]["end_reason"] == "too_short"
+    assert events[1]["payload"]["row"]["end_reason"] == "too_short"
 
     # Every CHECK holds, of the rows as they are now.
     for table in ("sessions", "session_participants", "session_extensions", "session_files"):

@@ -62,6 +62,15 @@ def test_a_stranger_learns_and_changes_nothing(
     assert matrix.calls_by_strangers(stage.connection, decisions, stage.cast, name) == []
 
 
+@pytest.mark.parametrize("name", ["nobody", "customer", "mechanic", *STRANGERS])
+def test_what_views_ask_gives_others_nothing(stage: Stage, name: str) -> None:
+    """MOV-02, MOV-08: also when it is asked past the view; an admin is given something."""
+    for_admin = matrix.rows_behind_views(stage.connection, stage.cast["admin"])
+    assert len(for_admin) >= 11
+    assert sum(for_admin.values()) > 0
+    assert set(matrix.rows_behind_views(stage.connection, stage.cast[name]).values()) == {0}
+
+
 ROOMS = (
     "sessions",
     "session_participants",

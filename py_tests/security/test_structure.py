@@ -360,7 +360,7 @@ def test_one_function_posts(catalog: Catalog) -> None:
         ("private.payments", ["private.payment_row"]),
         ("private.settlements", ["private.settle_money"]),
         ("public.checkout_intents", ["private.request_checkout"]),
-        ("public.mechanic_earnings", ["private.settle_money"]),
+        ("public.mechanic_earnings", ["private.make_earning"]),
         ("public.notifications", ["private.notify"]),
         ("public.payouts", ["private.make_payout"]),
         ("public.repair_quotes", ["private.escalate_quote"]),

@@ -125,7 +125,7 @@ def test_the_keys_are_private_and_stay(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_line_from_up_to_down(folder: Path) -> None:
-    """CLI-01, STACK-05: up, status, db url, admin grant, psql, down from different processes"""
+    """CLI-01, STACK-05, MOV-01: up, status, db url, verify, health, psql, down, each by itself"""
     down = run(folder, "status", "--json")
     assert (down.returncode, json.loads(down.stdout)["running"]) == (3, False)
     assert run(folder, "db", "url").returncode == 3
@@ -140,6 +140,9 @@ def test_the_command_line_from_up_to_down(folder: Path) -> None:
         assert run(folder, "db", "url").stdout.strip() == facts["db_url"]
         count = run(folder, "psql", "--", "-XAtc", "select count(*) from public.plans")
         assert (count.returncode, count.stdout.strip()) == (0, "3")
+        verify = json.loads(run(folder, "verify", "--json").stdout)
+        assert [section["status"] for section in verify["sections"]] == ["ok"] * 11
+        assert run(folder, "health").returncode == 0
         grant = run(folder, "admin", "grant", "nobody@example.com")
         assert grant.returncode == 1
         assert "Nobody has signed up as nobody@example.com" in grant.stderr

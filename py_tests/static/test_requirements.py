@@ -17,6 +17,7 @@ REQUIREMENTS = (
     *(f"TIME-0{number}" for number in range(1, 8)),
     *(f"END-0{number}" for number in range(1, 9)),
     *(f"MON-{number:02}" for number in range(1, 21)),
+    *(f"MOV-{number:02}" for number in range(1, 11)),
     *(f"RT-0{number}" for number in range(1, 5)),
     *(f"LEG-0{number}" for number in (1, 2, 3)),
     "CHAT-01",

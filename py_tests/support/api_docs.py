@@ -200,7 +200,7 @@ def render(connection: psycopg.Connection[Any]) -> str:
     for name, arguments, result, comment in connection.execute(FUNCTIONS):
         parts.append(f"\n### `{name}`\n\n`{name}({arguments}) returns {result}`\n\n{comment}\n")
     parts.append(f"{REALTIME}```json\n{json.dumps(SNAPSHOT, indent=2)}\n```\n")
-    parts.append("\n## Tables\n")
+    parts.append("\n## Tables and views\n")
     in_types = False
     for name, comment, columns, is_type, type_comment in connection.execute(RELATIONS):
         if is_type and not in_types:

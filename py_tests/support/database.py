@@ -183,10 +183,11 @@ class Server:
 
 @dataclass
 class Database:
-    """One database of one test."""
+    """One database of one test. is_changed_by_hand: its rows are changed past their events."""
 
     server: Server
     name: str
+    is_changed_by_hand: bool = False
     _open: list[psycopg.Connection[DictRow]] = field(default_factory=list, repr=False)
 
     @property
@@ -212,8 +213,20 @@ class Database:
                 self._open.pop().close()
 
     def drop(self) -> None:
+        """Drop it; every session that was made in it must be what its events say (MOV-06)."""
         self.close()
-        drop_database(self.server.url(user=SUPERUSER), self.name)
+        try:
+            wrong = [] if self.is_changed_by_hand else self._differing()
+        finally:
+            drop_database(self.server.url(user=SUPERUSER), self.name)
+        assert wrong == [], f"MOV-06: sessions differ from their replay: {wrong}"
+
+    def _differing(self) -> list[dict[str, object]]:
+        with psycopg.connect(self.url, row_factory=dict_row) as connection:
+            found = connection.execute("select to_regproc('public.verify_replay')").fetchone()
+            if found is None or found["to_regproc"] is None:
+                return []
+            return connection.execute("select * from public.verify_replay()").fetchall()
 
 
 @dataclass

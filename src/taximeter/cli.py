@@ -1,26 +1,31 @@
-"""The command line: thin commands over the stack, the demo and the doctor.
+"""The command line: thin commands over the stack, the demo, the doctor and what operators ask.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the stack is not running, 4 this machine lacks
-something.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the stack is not running or its database does not
+answer, 4 this machine lacks something. `verify`, `health` and `replay` tell what they found: 0 ok,
+1 warn, 2 fail.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
+import time
 from dataclasses import asdict
-from typing import Annotated, Any, NoReturn
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from taximeter import demo as demonstration
 from taximeter.doctor import examine
-from taximeter.people import grant_admin
+from taximeter.operations import asking, showing
 from taximeter.stack import supervisor
 from taximeter.stack.postgres import PostgresError
 from taximeter.stack.settings import (
@@ -30,6 +35,9 @@ from taximeter.stack.settings import (
     StackError,
     load_keys,
 )
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 FAILED = 1
 NOT_RUNNING = 3
@@ -54,8 +62,36 @@ Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON objec
 ApiPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")]
 DatabasePort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the database.")]
 DatabaseUrl = Annotated[
-    str, typer.Option(envvar="TAXIMETER_DB_URL", help="Another database than the stack's.")
+    str,
+    typer.Option(
+        "--database-url",
+        "--db-url",
+        envvar="TAXIMETER_DB_URL",
+        help="Another database than the stack's.",
+    ),
 ]
+
+
+def _moment(text: str) -> datetime:
+    """A time, UTC where it names no zone, or how long ago: 90min, 24h, 7d."""
+    span = re.fullmatch(r"(\d{1,6})\s*(min|h|d)", text)
+    if span:
+        unit = {"min": "minutes", "h": "hours", "d": "days"}[span[2]]
+        return datetime.now(UTC) - timedelta(**{unit: int(span[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is neither a time, as 2026-01-31T12:00, nor a span, as 90min, 24h or 7d."
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(parser=_moment, metavar="TIME|SPAN", help="From then on, as 2026-01-31 or 7d."),
+]
+Session = Annotated[UUID, typer.Argument(help="The id of a session.")]
 
 
 def _say(line: str) -> None:
@@ -69,6 +105,20 @@ def _print_json(value: object) -> None:
 def _not_running() -> NoReturn:
     err.print("[red]The stack is not running.[/red] Start it with `taximeter up`.")
     raise typer.Exit(NOT_RUNNING)
+
+
+def _database(db_url: str) -> str:
+    return db_url or _running(Settings()).database_url
+
+
+def _tell(answer: object, shown: RenderableType, as_json: bool, status: str = asking.OK) -> None:
+    """Prints an answer and ends with the exit code of its status."""
+    if as_json:
+        _print_json(answer)
+    else:
+        out.print(shown)
+    if status != asking.OK:
+        raise typer.Exit(asking.exit_code(status))
 
 
 def _running(settings: Settings) -> supervisor.State:
@@ -190,6 +240,9 @@ def demo(
     ] = 3,
 ) -> None:
     """Play three sessions: one ended by a person, one by the clock, and a paid one."""
+    # The client libraries take their time, and no other command needs them.
+    from taximeter import demo as demonstration
+
     demonstration.run(out, _say, wait_seconds=wait)
 
 
@@ -242,6 +295,109 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(LACKING)
 
 
+@app.command()
+def verify(since: Since = None, as_json: Json = False, db_url: DatabaseUrl = "") -> None:
+    """Look for everything that is wrong, in eleven sections. Changes nothing.
+
+    Without --since it looks at the last 35 days. Exit code: 0 ok, 1 warn, 2 fail.
+    """
+    with err.status("Verifying"):
+        answer = asking.verify(_database(db_url), since)
+    _tell(answer.as_json(), showing.verification(answer), as_json, answer.status)
+
+
+@app.command()
+def health(
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Again and again, to Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Seconds between two looks of --watch.")
+    ] = 5,
+    as_json: Json = False,
+    db_url: DatabaseUrl = "",
+) -> None:
+    """Show how it goes: the score of the day, alerts and what settles them, jobs, effects.
+
+    Exit code, with --watch that of the last look: 0 ok, 1 warn, 2 fail.
+    """
+    url = _database(db_url)
+    if watch:
+        _watch(url, every, as_json)
+    answer = asking.health(url)
+    _tell(answer.as_json(), showing.health(answer), as_json, answer.status)
+
+
+def _watch(url: str, every: float, as_json: bool) -> NoReturn:
+    """A screen where somebody looks; elsewhere one look after the other, JSON one a line."""
+    code = NOT_RUNNING
+
+    def look() -> RenderableType:
+        nonlocal code
+        try:
+            answer = asking.health(url)
+        except asking.AskError as error:
+            code = NOT_RUNNING
+            if as_json:
+                return json.dumps({"status": None, "error": error.message})
+            return f"[bold red]✗ {escape(error.message)}[/] {escape(error.hint)}"
+        code = asking.exit_code(answer.status)
+        if as_json:
+            return json.dumps(answer.as_json(), default=str)
+        return showing.health(answer)
+
+    try:
+        if out.is_terminal and not as_json:
+            with Live(console=out, screen=True, auto_refresh=False) as live:
+                while True:
+                    live.update(look(), refresh=True)
+                    time.sleep(every)
+        while True:
+            looked = look()
+            if isinstance(looked, str) and as_json:
+                sys.stdout.write(f"{looked}\n")
+                sys.stdout.flush()
+            else:
+                out.print(looked)
+            time.sleep(every)
+    except KeyboardInterrupt:
+        raise typer.Exit(code) from None
+
+
+@app.command()
+def replay(
+    session: Annotated[
+        UUID | None, typer.Argument(help="The id of a session; without one, all of them.")
+    ] = None,
+    since: Since = None,
+    as_json: Json = False,
+    db_url: DatabaseUrl = "",
+) -> None:
+    """Hold sessions against their event logs. Changes nothing.
+
+    Exit code: 0 when every row is what its events say, else 2.
+    """
+    url = _database(db_url)
+    if session is None:
+        with err.status("Replaying"):
+            differences = asking.replay_all(url, since)
+        status = asking.FAIL if differences else asking.OK
+        _tell(differences, showing.replays(differences), as_json, status)
+        return
+    if since is not None:
+        raise typer.BadParameter("Give a session or --since, not both.")
+    answer = asking.replay_one(url, str(session))
+    status = asking.FAIL if answer.difference is not None else asking.OK
+    _tell(asdict(answer), showing.replay(answer), as_json, status)
+
+
+@app.command()
+def explain(session: Session, as_json: Json = False, db_url: DatabaseUrl = "") -> None:
+    """Tell the whole story of a session: what happened, what was decided and why, the money."""
+    answer = asking.explain(_database(db_url), str(session))
+    _tell(answer, showing.account(answer), as_json)
+
+
 @database_app.command("url")
 def database_url() -> None:
     """Print the address of the stack's database, for `psql` or any other tool."""
@@ -254,7 +410,9 @@ def admin_grant(
     db_url: DatabaseUrl = "",
 ) -> None:
     """Make a person an admin: the first one has nobody else to do it."""
-    user_id = grant_admin(db_url or _running(Settings()).database_url, email)
+    from taximeter.people import grant_admin
+
+    user_id = grant_admin(_database(db_url), email)
     _say(f"{email} ({user_id}) is an admin.")
 
 
@@ -269,7 +427,7 @@ def main() -> None:
         err.print(f"[bold red]Error:[/bold red] {escape(error.message)}", soft_wrap=True)
         if error.hint:
             err.print(f"  {escape(error.hint)}", soft_wrap=True)
-        sys.exit(FAILED)
+        sys.exit(NOT_RUNNING if isinstance(error, asking.AskError) else FAILED)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,29 @@ comment on function private.give_back(public.sessions, text, integer) is
   'returns that rest. Locks: session (held), payments, credit, outbox.';
 revoke all on function private.give_back from public, anon, authenticated, service_role;
 
+create function private.make_earning(
+  p_session public.sessions, p_share_cents integer, p_platform_cents integer, p_referral_cents integer
+)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  insert into public.mechanic_earnings (
+    session_id, mechanic_id, gross_cents, share_cents, platform_cents, referral_cents, currency
+  )
+  values (
+    p_session.id, p_session.mechanic_id, p_share_cents + p_platform_cents + p_referral_cents, p_share_cents,
+    p_platform_cents, p_referral_cents, p_session.currency
+  )
+  on conflict (session_id) do nothing;
+  return found;
+end;
+$$;
+comment on function private.make_earning(public.sessions, integer, integer, integer) is
+  'What a completed session earned, once, and says whether it is new: share, platform''s part, referral fee.';
+revoke all on function private.make_earning from public, anon, authenticated, service_role;
+
 create function private.settle_money()
 returns trigger
 language plpgsql
@@ -150,14 +173,9 @@ begin
   )
   on conflict (session_id) do nothing;
   if v_session.status = 'completed' and v_session.mechanic_id is not null then
-    insert into public.mechanic_earnings (
-      session_id, mechanic_id, gross_cents, share_cents, platform_cents, referral_cents, currency
-    )
-    values (
-      v_session.id, v_session.mechanic_id, v_held, v_split.share_cents, v_split.platform_cents, v_split.referral_cents,
-      v_session.currency
-    )
-    on conflict (session_id) do nothing;
+    perform private.make_earning(
+      v_session, v_split.share_cents, v_split.platform_cents, v_split.referral_cents
+    );
   end if;
   if v_split.refund_cents > 0 then
     perform private.give_back(v_session, 'outcome:' || v_session.id, v_split.refund_cents);

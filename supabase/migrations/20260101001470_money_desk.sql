@@ -603,31 +603,44 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set jit = off
+set work_mem = '64MB'
 as $$
 begin
   perform private.require_admin();
   p_since := coalesce(p_since, '-infinity');
   return query
-  select 'transfers sum to zero', t.key, jsonb_build_object('currency', a.currency, 'cents', sum(e.amount_cents))
-  from private.ledger_transfers t
-  join private.ledger_entries e on e.transfer_id = t.id
-  join private.ledger_accounts a on a.id = e.account_id
-  where t.created_at >= p_since
-  group by t.id, t.key, a.currency
+  select 'transfers sum to zero', t.key, jsonb_build_object('currency', z.currency, 'cents', z.cents)
+  from (
+    select e.transfer_id, a.currency, sum(e.amount_cents) as cents
+    from private.ledger_transfers t
+    join private.ledger_entries e on e.transfer_id = t.id
+    join private.ledger_accounts a on a.id = e.account_id
+    where t.created_at >= p_since
+    group by e.transfer_id, a.currency
+    having sum(e.amount_cents) <> 0
+  ) z
+  join private.ledger_transfers t on t.id = z.transfer_id;
+
+  return query
+  select
+    'an ended session holds nothing', s.id::text, jsonb_build_object('cents', sum(e.amount_cents), 'status', s.status)
+  from public.sessions s
+  join private.ledger_accounts a on a.name = 'session_hold:' || s.id and a.currency = s.currency
+  join private.ledger_entries e on e.account_id = a.id
+  where s.ended_at >= p_since and s.status >= 'completed'
+  group by s.id
   having sum(e.amount_cents) <> 0;
 
   return query
-  select 'an ended session holds nothing', s.id::text, jsonb_build_object('cents', h.cents, 'status', s.status)
-  from public.sessions s
-  cross join lateral (select private.held(s.id, s.currency) as cents) h
-  where s.ended_at >= p_since and s.status >= 'completed' and h.cents <> 0;
-
-  return query
   select 'a stored balance is the sum of its entries', a.name, jsonb_build_object(
-    'stored', a.balance_cents, 'summed', private.balance(a.name, a.currency)
+    'stored', a.balance_cents, 'summed', coalesce(sum(e.amount_cents), 0)
   )
   from private.ledger_accounts a
-  where a.balance_cents is not null and a.balance_cents <> private.balance(a.name, a.currency);
+  left join private.ledger_entries e on e.account_id = a.id
+  where a.balance_cents is not null
+  group by a.id
+  having a.balance_cents <> coalesce(sum(e.amount_cents), 0);
 
   return query
   select 'a completed session has its earning', s.id::text, jsonb_build_object('ended_at', s.ended_at)
@@ -646,15 +659,18 @@ begin
   return query
   select 'an earning is what was posted', e.session_id::text, jsonb_build_object('gross_cents', e.gross_cents)
   from public.mechanic_earnings e
-  left join private.ledger_transfers t on t.key = 'earning:' || e.session_id
-  left join lateral (
-    select sum(x.amount_cents) filter (where a.name like 'mechanic\_payable:%') as share_cents,
+  left join (
+    select
+      o.session_id, sum(x.amount_cents) filter (where a.name like 'mechanic\_payable:%') as share_cents,
       sum(x.amount_cents) filter (where a.name = 'platform_revenue') as platform_cents,
       sum(x.amount_cents) filter (where a.name like 'referral\_payable:%') as referral_cents
-    from private.ledger_entries x
+    from public.mechanic_earnings o
+    join private.ledger_transfers t on t.key = 'earning:' || o.session_id
+    join private.ledger_entries x on x.transfer_id = t.id
     join private.ledger_accounts a on a.id = x.account_id
-    where x.transfer_id = t.id
-  ) p on true
+    where o.created_at >= p_since
+    group by o.session_id
+  ) p on p.session_id = e.session_id
   where e.created_at >= p_since
     -- Of nothing held, nothing is posted.
     and (e.share_cents, e.platform_cents, e.referral_cents) is distinct from (
@@ -707,9 +723,13 @@ begin
     ));
 
   return query
-  select 'unapplied money is in review', p.id::text, jsonb_build_object('cents', private.unapplied(p))
+  select 'unapplied money is in review', p.id::text, jsonb_build_object('cents', sum(e.amount_cents))
   from private.payments p
-  where p.received_at is not null and p.updated_at >= p_since and p.review is null and private.unapplied(p) <> 0;
+  join private.ledger_accounts a on a.name = 'unapplied:' || p.id and a.currency = p.currency
+  join private.ledger_entries e on e.account_id = a.id
+  where p.received_at is not null and p.updated_at >= p_since and p.review is null
+  group by p.id
+  having sum(e.amount_cents) <> 0;
 
   return query
   select 'a paid session has its payment', s.id::text, jsonb_build_object('price_cents', s.price_cents)

@@ -1,4 +1,4 @@
--- Service levels: the monitor sees that nobody waits unnoticed. A mechanic who accepted and does not come is nudged,
+-- Service levels: nobody waits unnoticed. A mechanic who accepted and does not come is nudged,
 -- two people who are both there while the meter does not run are a case for support, what is longer than any session
 -- may be is closed. Each is said once, however many monitors run, and after any standstill.
 
@@ -138,76 +138,34 @@ comment on function private.attend(uuid) is
   'the operations log, the messages. One that somebody holds is skipped. Locks: session, participants, outbox.';
 revoke all on function private.attend from public, anon, authenticated, service_role;
 
--- The monitor ---------------------------------------------------------------------------------------------------
-
-create function private.monitor_sessions()
+create function private.attend_all(p_now timestamptz, p_limit integer)
 returns jsonb
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare
-  v_limit constant integer := 1000;
-  v_started timestamptz := private.clock();
-  v_unattended_after integer;
-  v_closed integer := 0;
-  v_unattended integer := 0;
   v_nudged integer := 0;
   v_alerted integer := 0;
   v_did text;
   v_id uuid;
-  v_result jsonb;
 begin
-  perform private.require_system();
-  for v_id in
-    select s.id
-    from private.due_sessions(v_started, v_limit, true) d
-    join public.sessions s on s.id = d.session_id
-    where private.was_cut_off(s, v_started)
-    order by d.due_since
-  loop
-    v_closed := v_closed + (private.work_on(v_id, 'sweep')).ended;
-  end loop;
-  v_unattended_after := private.setting_integer('unattended_after_minutes');
-  if v_unattended_after is not null then
-    v_unattended := private.end_waiting_sessions('unattended', v_unattended_after, v_limit);
-  end if;
   for v_id in
     select s.id
     from public.sessions s
     where (s.status < 'live' or s.status = 'reconnecting')
-      and (private.needs_nudge(s, v_started) or private.needs_support(s, v_started))
-      and not exists (select from private.session_failures f where f.session_id = s.id and f.retry_at > v_started)
+      and (private.needs_nudge(s, p_now) or private.needs_support(s, p_now))
+      and not exists (select from private.session_failures f where f.session_id = s.id and f.retry_at > p_now)
     order by s.last_event_at
-    limit v_limit
+    limit p_limit
   loop
     v_did := private.attend(v_id);
     v_nudged := v_nudged + (v_did is not distinct from 'nudged')::integer;
     v_alerted := v_alerted + (v_did is not distinct from 'alerted')::integer;
   end loop;
-  v_result := jsonb_build_object(
-    'nudged_mechanics', v_nudged, 'alerted_support', v_alerted, 'auto_closed', v_closed, 'unattended', v_unattended
-  );
-  perform private.note_run('monitor-sessions', v_started, v_result, null);
-  return v_result;
+  return jsonb_build_object('nudged_mechanics', v_nudged, 'alerted_support', v_alerted);
 end;
 $$;
-comment on function private.monitor_sessions() is
-  'Behind public.monitor_sessions. Locks: one session after the other, skipping locked ones.';
-revoke all on function private.monitor_sessions from public, anon, authenticated, service_role;
-grant execute on function private.monitor_sessions to service_role;
-
-create function public.monitor_sessions()
-returns jsonb
-language sql
-volatile
-set search_path = ''
-as $$
-  select private.monitor_sessions()
-$$;
-comment on function public.monitor_sessions() is
-  'Nudges mechanics who are waited for, alerts support when two are there and the meter does not run, closes what is '
-  'longer than any session may be and, where unattended_after_minutes is set, what nobody takes; each is said once. '
-  'Returns nudged_mechanics, alerted_support, auto_closed, unattended (counts). The system.';
-revoke all on function public.monitor_sessions from public, anon, authenticated, service_role;
-grant execute on function public.monitor_sessions to service_role;
+comment on function private.attend_all(timestamptz, integer) is
+  'Attends to at most p_limit sessions, the longest without an event first, and counts. Locks: one session after the '
+  'other, skipping locked ones.';
+revoke all on function private.attend_all from public, anon, authenticated, service_role;

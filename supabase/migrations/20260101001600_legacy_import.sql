@@ -467,8 +467,8 @@ begin
     );
     perform private.move_session(
       v_session, v_final.status, 'corrected', p_now, private.claimed_user(), jsonb_build_object(
-        'reason', 'legacy import', 'before', v_before, 'after', to_jsonb(private.record_of(v_final)),
-        'row', to_jsonb(private.record_of(v_final)), 'rule', to_jsonb(v_rule)
+        'reason', v_final.end_reason, 'billable_seconds', v_final.billable_seconds, 'before', v_before,
+        'row', to_jsonb(private.record_of(v_final)), 'facts', to_jsonb(v_facts), 'rule', to_jsonb(v_rule)
       )
     );
   end if;

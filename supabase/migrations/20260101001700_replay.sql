@@ -159,6 +159,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set jit = off
 as $$
 declare
   v_since timestamptz := coalesce(p_since, '-infinity');

@@ -3,6 +3,7 @@
 begin;
 
 select plan(30);
+select tests.rows_are_changed_by_hand();
 
 select tests.stop_clock();
 select tests.nobody_falls_silent();

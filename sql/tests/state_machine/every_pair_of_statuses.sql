@@ -3,6 +3,7 @@
 begin;
 
 select plan(267);
+select tests.rows_are_changed_by_hand();
 
 create temporary table arcs on commit drop as
 select a.from_status, t.to_status
