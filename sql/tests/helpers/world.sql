@@ -515,7 +515,7 @@ create function tests.rows_are_changed_by_hand() returns void
 language sql
 as $$ select set_config('tests.rows_are_changed_by_hand', 'on', true) $$;
 
--- In front of pgTAP's own: at its end, every session that a test made is what its events say (MOV-06).
+-- In front of pgTAP's own: at its end, every session that a test made is what its events say, and all money adds up.
 create or replace function public.finish(exception_on_failure boolean default null) returns setof text
 language plpgsql
 as $$
@@ -524,10 +524,14 @@ declare
 begin
   if nullif(current_setting('tests.rows_are_changed_by_hand', true), '') is null then
     perform tests.be_system();
-    select string_agg(format('%s %s', r.session_id, r.difference), e'\n') into v_wrong
-    from public.verify_replay() as r;
+    select string_agg(w.what, e'\n') into v_wrong
+    from (
+      select format('%s %s', r.session_id, r.difference) from public.verify_replay() as r
+      union all
+      select format('%s: %s %s', v.invariant, v.subject, v.detail) from public.ledger_invariants() as v
+    ) as w (what);
     if v_wrong is not null then
-      return next fail('MOV-06: every session equals its replay');
+      return next fail('MOV-06, MON-03: every session equals its replay, and the ledger its invariants');
       return next diag(v_wrong);
     end if;
   end if;

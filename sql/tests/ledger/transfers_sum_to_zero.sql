@@ -2,6 +2,7 @@
 begin;
 
 select plan(16);
+select tests.rows_are_changed_by_hand();
 
 select tests.stop_clock();
 
