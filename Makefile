@@ -68,7 +68,7 @@ bench: setup ## measure the tick and the money, next to what the machine can do
 	@.venv/bin/python -m bench.tick
 	@.venv/bin/python -m bench.money
 
-bench-history: setup ## measure monitoring and audits with SESSIONS=1000000 in the history (takes half an hour)
+bench-history: setup ## measure monitoring and audits with SESSIONS=1000000 in the history
 	@.venv/bin/python -m bench.monitoring $(or $(SESSIONS),1000000)
 
 clean: ## remove what setup and the tests made in this folder, and the stack's data

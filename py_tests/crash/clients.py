@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
@@ -58,7 +59,7 @@ class Stage:
 
 
 @dataclass
-class Client:
+class Client(ABC):
     stage: Stage
     chance: random.Random
     login: str = "authenticator"
@@ -78,8 +79,9 @@ class Client:
         finally:
             self.leave()
 
+    @abstractmethod
     def step(self) -> None:
-        raise NotImplementedError
+        """What this client does next."""
 
     def ask(self, caller: Caller, function: str, note: Note | None = None, **params: Any) -> Row:
         """One call that returns a row."""

@@ -252,6 +252,17 @@ comment on function private.is_due(public.sessions, timestamptz) is
   'Whether something about the session is true already and not yet written down: see private.settle.';
 revoke all on function private.is_due from public, anon, authenticated, service_role;
 
+create function private.cut_off_mark()
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+  select '{"auto_ended": true, "auto_end_reason": "exceeded_3h_limit"}'::jsonb
+$$;
+comment on function private.cut_off_mark() is 'What the metadata of a session says that was closed as too long.';
+revoke all on function private.cut_off_mark from public, anon, authenticated, service_role;
+
 create function private.was_cut_off(p_session public.sessions, p_now timestamptz)
 returns boolean
 language plpgsql

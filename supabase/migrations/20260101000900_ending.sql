@@ -157,8 +157,7 @@ begin
   v_session.both_present_seconds := p_facts.both_present_seconds;
   v_session.end_reason := p_decision.reason;
   if private.is_over(p_session, p_now) and private.was_cut_off(p_session, p_now) then
-    v_session.metadata := v_session.metadata
-      || '{"auto_ended": true, "auto_end_reason": "exceeded_3h_limit"}'::jsonb;
+    v_session.metadata := v_session.metadata || private.cut_off_mark();
   end if;
   return v_session;
 end;

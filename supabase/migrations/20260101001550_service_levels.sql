@@ -48,6 +48,28 @@ $$;
 comment on function private.are_both_connected(uuid) is 'Whether both people of a session are there.';
 revoke all on function private.are_both_connected from public, anon, authenticated, service_role;
 
+create function private.stuck_since(p_session public.sessions)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if p_session.status = 'live' or p_session.status >= 'completed' or not private.are_both_connected(p_session.id) then
+    return null;
+  end if;
+  return (
+    select max(e.occurred_at)
+    from public.session_events e
+    -- That support was told does not make it well.
+    where e.session_id = p_session.id and e.type <> 'support_alerted'
+  );
+end;
+$$;
+comment on function private.stuck_since(public.sessions) is
+  'Since when both have been there while the meter does not run; null when that is not so.';
+revoke all on function private.stuck_since from public, anon, authenticated, service_role;
+
 create function private.needs_support(p_session public.sessions, p_now timestamptz)
 returns boolean
 language plpgsql
@@ -55,10 +77,11 @@ stable
 set search_path = ''
 as $$
 begin
-  return p_session.status in ('accepted', 'waiting', 'reconnecting')
-    and p_session.last_event_at
-      <= p_now - make_interval(secs => private.setting_integer('alert_support_after_seconds'))
-    and private.are_both_connected(p_session.id)
+  return coalesce(
+      private.stuck_since(p_session)
+        <= p_now - make_interval(secs => private.setting_integer('alert_support_after_seconds')),
+      false
+    )
     and not exists (select from private.outbox o where o.key = 'alert:not_live:' || p_session.id);
 end;
 $$;

@@ -383,7 +383,7 @@ begin
       if coalesce(v_ended, case when v_said < 'completed' then p_now end)
           > v_session.started_at + make_interval(mins => v_longest) then
         v_session.metadata := v_session.metadata
-          || '{"auto_ended": true, "auto_end_reason": "exceeded_3h_limit"}'::jsonb;
+          || private.cut_off_mark();
       end if;
       if v_ended > v_session.expires_at then
         v_is_corrected := true;

@@ -113,7 +113,7 @@ begin
     where e.session_id = p_session_id and e.type = 'summary_submitted';
   end if;
   if v_session.metadata -> 'auto_ended' is not distinct from 'true' or v_session.metadata ? 'auto_end_reason' then
-    v_session.metadata := '{"auto_end_reason": "exceeded_3h_limit"}' || v_session.metadata || '{"auto_ended": true}';
+    v_session.metadata := private.cut_off_mark() || v_session.metadata || '{"auto_ended": true}';
   end if;
   v_session := private.move_session(
     v_session, v_session.status, 'repaired', v_now, private.claimed_user(), '{}'

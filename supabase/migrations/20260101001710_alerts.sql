@@ -82,15 +82,8 @@ begin
   return query
   select s.id, 'warning', l.since, jsonb_build_object('status', s.status)
   from public.sessions s
-  -- That support was told does not make it well.
-  cross join lateral (
-    select max(e.occurred_at) as since
-    from public.session_events e
-    where e.session_id = s.id and e.type <> 'support_alerted'
-  ) l
-  where (s.status < 'live' or s.status = 'reconnecting')
-    and l.since <= v_since
-    and private.are_both_connected(s.id);
+  cross join lateral (select private.stuck_since(s) as since) l
+  where (s.status < 'live' or s.status = 'reconnecting') and l.since <= v_since;
 end;
 $$;
 comment on function private.both_present_not_live() is
