@@ -77,7 +77,7 @@ class PooledWorld(World):
 
     def wait_until_blocked(self, connection: Connection) -> None:
         """Returns once this connection waits for a lock; fails once it has long been idle."""
-        while not waits(self, connection):
+        while not self.waits(connection):
             idle = self.row(
                 "select state = 'idle'"
                 " and state_change < clock_timestamp() - interval '1 s' as is_long"
@@ -284,16 +284,9 @@ def gist(answer: Answer) -> str:
     return str(row["status"] if "status" in row else next(iter(row.values())))
 
 
-def waits(world: World, connection: Connection) -> bool:
-    """Whether this connection waits for a lock at this moment."""
-    pid = connection.info.backend_pid
-    found = world.rows("select wait_event_type from pg_stat_activity where pid = %s", pid)
-    return bool(found) and found[0]["wait_event_type"] == "Lock"
-
-
 def wait_until_blocked(world: World, connection: Connection, later: Future[list[Row]]) -> None:
     """Returns once this connection waits for a lock; fails as soon as it is clear it never will."""
-    while not waits(world, connection):
+    while not world.waits(connection):
         if later.done():
             raise AssertionError(f"it waited for nobody and got {gist(attempt(later.result))}")
         time.sleep(0.002)
@@ -303,7 +296,7 @@ def wait_until_blocked_or_done(
     world: World, connection: Connection, later: Future[list[Row]]
 ) -> None:
     """For a call that may or may not need the lock: returns once it is clear which."""
-    while not later.done() and not waits(world, connection):
+    while not later.done() and not world.waits(connection):
         time.sleep(0.002)
 
 
@@ -311,7 +304,7 @@ def unhindered(world: World, connection: Connection, function: str, **params: ob
     """The answer of a call that may wait for nobody: it fails as soon as it does."""
     with meanwhile(lambda: call_on(connection, function, **params)) as later:
         while not later.done():
-            if waits(world, connection):
+            if world.waits(connection):
                 connection.cancel_safe()
                 raise AssertionError(f"{function} waits for a lock")
             time.sleep(0.002)

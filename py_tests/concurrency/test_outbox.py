@@ -100,13 +100,13 @@ class Outside:
 
     arrived: list[str] = field(default_factory=list)
     recorded: list[str] = field(default_factory=list)
-    overtaken: list[str] = field(default_factory=list)
+    overtaken: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def deliver(self, key: str, before: list[str]) -> None:
         with self.lock:
             self.arrived.append(key)
-            self.overtaken += [f"{key} before {other}" for other in before]
+            self.overtaken += [(key, other) for other in before]
 
     def record(self, key: str) -> None:
         with self.lock:
@@ -191,6 +191,7 @@ def test_eight_workers_that_die_deliver_everything_and_record_it_once(
     expected = {key for _, key, _ in keys} | {f"push {number}" for number in range(20)}
     world.advance(0)
     outside, end = Outside(), threading.Event()
+    revived: set[str] = set()
 
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         crew = [
@@ -201,7 +202,8 @@ def test_eight_workers_that_die_deliver_everything_and_record_it_once(
             while time.monotonic() < deadline:
                 time.sleep(0.02)
                 world.advance(20)
-                for row in world.rows("select id from private.outbox where status = 'dead'"):
+                for row in world.rows("select id, key from private.outbox where status = 'dead'"):
+                    revived.add(row["key"])
                     world.call("system", "requeue_outbox", p_id=row["id"])
                 if not world.rows("select 1 from private.outbox where status <> 'done' limit 1"):
                     break
@@ -220,7 +222,12 @@ def test_eight_workers_that_die_deliver_everything_and_record_it_once(
     assert expected <= set(outside.arrived)
     recorded = Counter(key for key in outside.recorded if not key.startswith("alert:"))
     assert recorded == Counter(dict.fromkeys(expected, 1))
-    assert outside.overtaken == []
+    # (Only a dead row of Stripe's holds up what comes after it.)
+    assert [
+        (key, other)
+        for key, other in outside.overtaken
+        if other not in revived or other.startswith("stripe.")
+    ] == []
     assert {"died before", "died after", "late", "failed", "too late"} <= set(happened), happened
 
 

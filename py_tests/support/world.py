@@ -268,19 +268,26 @@ class World:
 
     # concurrency
 
+    def waits(self, connection: Connection) -> bool:
+        """Whether this connection waits at this moment for a lock that another client here holds.
+
+        (Not for autovacuum, nor for the lock of a whole cluster that everybody takes who notifies.)
+        """
+        found = self.rows(
+            "select from pg_stat_activity a where a.pid = any(pg_blocking_pids(%s))"
+            " and a.datname = current_database() and a.backend_type = 'client backend'",
+            connection.info.backend_pid,
+        )
+        return bool(found)
+
     def wait_until_blocked(self, connection: Connection) -> None:
         """Returns once this connection's backend really waits for somebody else's lock."""
-        pid = connection.info.backend_pid
         deadline = time.monotonic() + BLOCK_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            found = self.rows(
-                "select wait_event_type from pg_stat_activity where pid = %s and state = 'active'",
-                pid,
-            )
-            if found and found[0]["wait_event_type"] == "Lock":
+            if self.waits(connection):
                 return
             time.sleep(0.01)
-        raise AssertionError(f"backend {pid} never waited for a lock")
+        raise AssertionError(f"backend {connection.info.backend_pid} never waited for a lock")
 
 
 def call_on(connection: Connection, function: str, **params: object) -> list[Row]:
