@@ -1,4 +1,5 @@
--- Video presence: what the video server says of who is in the room, in whatever order and however often it says it.
+-- Video: who may enter the room of a session, and what the video server says of who is in it, in whatever order and
+-- however often it says it.
 --
 -- Its word is a hint. It can bring somebody in, as joining does, and take out who gave no later sign of life; it
 -- keeps nobody alive and is never billed on alone: a presence that the person never confirmed by a call of his own
@@ -159,3 +160,72 @@ comment on function public.record_presence_event(uuid, text, text, text, timesta
   'Errors: invalid_argument, session_not_found, session_locked.';
 revoke all on function public.record_presence_event from public, anon, authenticated, service_role;
 grant execute on function public.record_presence_event to service_role;
+
+-- Who may enter ---------------------------------------------------------------------------------------------------
+
+create function private.room_of(p_session_id uuid)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select 'session-' || p_session_id
+$$;
+comment on function private.room_of(uuid) is 'The name of a session''s video room.';
+revoke all on function private.room_of from public, anon, authenticated, service_role;
+
+create function private.video_access(p_session_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_user uuid := private.require_user();
+  v_session public.sessions;
+  v_role text;
+begin
+  select s.* into v_session from public.sessions s where s.id = p_session_id;
+  v_role := private.role_in(v_session, v_user);
+  if v_role is null then
+    perform private.fail('session_not_found');
+  end if;
+  if v_session.type = 'chat' then
+    perform private.fail('invalid_argument', 'p_session_id is a chat, which has no video room.');
+  end if;
+  v_session.status := private.effective_status(v_session);
+  if v_session.status >= 'completed' then
+    perform private.fail('session_ended');
+  end if;
+  if not private.may_join(v_session, v_role, private.clock()) then
+    perform private.fail('session_not_active', format('A session that is %s cannot be joined yet.', v_session.status));
+  end if;
+  return jsonb_build_object(
+    'session_id', v_session.id,
+    'room', private.room_of(v_session.id),
+    'identity', v_role || '-' || v_user,
+    'role', v_role,
+    'user_id', v_user,
+    'status', v_session.status
+  );
+end;
+$$;
+comment on function private.video_access(uuid) is 'Behind public.video_access.';
+revoke all on function private.video_access from public, anon, authenticated, service_role;
+grant execute on function private.video_access to authenticated;
+
+create function public.video_access(p_session_id uuid)
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+  select private.video_access(p_session_id)
+$$;
+comment on function public.video_access(uuid) is
+  'Room, identity and role that the caller may enter the video of a session with now, for a token of the video server; '
+  'writes nothing. Participants who may join. Errors: session_not_found, session_not_active, session_ended, '
+  'invalid_argument (a chat).';
+revoke all on function public.video_access from public, anon, authenticated, service_role;
+grant execute on function public.video_access to authenticated;

@@ -331,3 +331,43 @@ comment on function public.set_stripe_account(uuid, text) is
   'Errors: invalid_argument.';
 revoke all on function public.set_stripe_account from public, anon, authenticated, service_role;
 grant execute on function public.set_stripe_account to service_role;
+
+create function private.payout_account()
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_user uuid := private.require_user();
+  v_account jsonb;
+begin
+  select jsonb_build_object('mechanic_id', m.id, 'account', a.account, 'email', p.email) into v_account
+  from public.mechanics m
+  join public.profiles p on p.id = m.id
+  left join private.stripe_accounts a on a.user_id = m.id
+  where m.id = v_user;
+  if v_account is null then
+    perform private.fail('role_required', 'The caller is not a mechanic.', 'Call apply_as_mechanic first.');
+  end if;
+  return v_account;
+end;
+$$;
+comment on function private.payout_account() is 'Behind public.payout_account.';
+revoke all on function private.payout_account from public, anon, authenticated, service_role;
+grant execute on function private.payout_account to authenticated;
+
+create function public.payout_account()
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+  select private.payout_account()
+$$;
+comment on function public.payout_account() is
+  'The connected account that the caller is paid through: mechanic_id, account (null: none yet), email. Mechanics. '
+  'Errors: role_required.';
+revoke all on function public.payout_account from public, anon, authenticated, service_role;
+grant execute on function public.payout_account to authenticated;

@@ -1,10 +1,9 @@
 -- Telling: who is notified of what. One trigger for each log that says what happened: the events of sessions, places in
 -- the queue, refunds, payouts, quotes. Payments that became credit and refused bank payouts are told by their rooms.
 
-create function private.tell_of_event()
-returns trigger
+create function private.tell_people(p_event public.session_events)
+returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare
@@ -13,24 +12,24 @@ declare
   v_values jsonb;
   v_credited integer;
 begin
-  select s.* into v_session from public.sessions s where s.id = new.session_id;
-  v_kind := case new.type
+  select s.* into v_session from public.sessions s where s.id = p_event.session_id;
+  v_kind := case p_event.type
     when 'accepted' then 'assignment_accepted'
     when 'started' then 'session_started'
     when 'extended' then 'session_extended'
-    else 'session_' || v_session.status end;
+    else 'session_' || (p_event.payload ->> 'to') end;
   v_values := jsonb_build_object(
-    'minutes', case new.type
-      when 'extended' then new.payload ->> 'minutes'
+    'minutes', case p_event.type
+      when 'extended' then p_event.payload ->> 'minutes'
       when 'started' then v_session.duration_minutes::text
       else ceil(v_session.duration_seconds / 60.0)::text end,
     'reason', replace(v_session.end_reason, '_', ' ')
   );
-  perform private.notify(v_session.customer_user_id, v_kind, new.id::text, v_session.id, v_values);
-  if new.type <> 'accepted' and v_session.mechanic_id is not null then
-    perform private.notify(v_session.mechanic_id, v_kind, new.id::text, v_session.id, v_values);
+  perform private.notify(v_session.customer_user_id, v_kind, p_event.id::text, v_session.id, v_values);
+  if p_event.type <> 'accepted' and v_session.mechanic_id is not null then
+    perform private.notify(v_session.mechanic_id, v_kind, p_event.id::text, v_session.id, v_values);
   end if;
-  if new.type = 'ended' then
+  if p_event.type = 'ended' then
     -- What went back to the card is told by its refund.
     select t.refund_cents - (
       select coalesce(sum(r.amount_cents), 0)
@@ -42,17 +41,41 @@ begin
     where t.session_id = v_session.id;
     if v_credited > 0 then
       perform private.notify(
-        v_session.customer_user_id, 'refund_issued', new.id::text, v_session.id, jsonb_build_object(
+        v_session.customer_user_id, 'refund_issued', p_event.id::text, v_session.id, jsonb_build_object(
           'amount', private.money_text(v_credited, v_session.currency), 'target', 'your credit'
         )
       );
     end if;
   end if;
+end;
+$$;
+comment on function private.tell_people(public.session_events) is
+  'Notifies the two people of a session when it is accepted, starts, grows or ends, and of credit given back; each '
+  'once per event.';
+revoke all on function private.tell_people from public, anon, authenticated, service_role;
+
+create function private.tell_of_event()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.tell_people(new);
   return null;
+exception
+  when others then
+    -- What has happened has happened, told or not.
+    if new.type = 'ended' then
+      perform private.note_failure(new.session_id, 'aftermath', sqlerrm, sqlstate);
+    else
+      perform private.log_op('notify.failed', new.session_id, jsonb_build_object('event', new.type, 'error', sqlerrm));
+    end if;
+    return null;
 end;
 $$;
 comment on function private.tell_of_event() is
-  'Trigger: notifies the two people of a session when it is accepted, starts, grows or ends, and of credit given back.';
+  'Trigger: notifies people of events. A failure stops nothing; that of an end is left for review.';
 revoke all on function private.tell_of_event from public, anon, authenticated, service_role;
 
 -- After the one that settles the money: triggers run in the order of their names.

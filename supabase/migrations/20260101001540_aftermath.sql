@@ -1,46 +1,56 @@
--- Aftermath: what follows a session that is over: one message to the CRM, and for a completed one offers of what may
--- suit the customer next.
+-- Aftermath: what follows a session that is over: one message to the CRM, the removal of its video room, and for a
+-- completed one offers of what may suit the customer next. None of it can stop an end: what fails is left for review.
 
-create function private.track_session()
-returns trigger
+create function private.track_session(p_session public.sessions)
+returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 begin
-  perform private.enqueue('crm.track', 'crm:' || new.id, jsonb_build_object(
-    'event', 'session_' || new.status,
-    'session_id', new.id,
-    'customer_user_id', new.customer_user_id,
-    'mechanic_id', new.mechanic_id,
-    'plan', new.plan,
-    'type', new.type,
-    'funding', new.funding,
-    'status', new.status,
-    'reason', new.end_reason,
-    'started_at', new.started_at,
-    'ended_at', new.ended_at,
-    'duration_seconds', coalesce(new.duration_seconds, 0),
-    'billable_seconds', coalesce(new.billable_seconds, 0),
-    'price_cents', new.price_cents,
+  perform private.enqueue('crm.track', 'crm:' || p_session.id, jsonb_build_object(
+    'event', 'session_' || p_session.status,
+    'session_id', p_session.id,
+    'customer_user_id', p_session.customer_user_id,
+    'mechanic_id', p_session.mechanic_id,
+    'plan', p_session.plan,
+    'type', p_session.type,
+    'funding', p_session.funding,
+    'status', p_session.status,
+    'reason', p_session.end_reason,
+    'started_at', p_session.started_at,
+    'ended_at', p_session.ended_at,
+    'duration_seconds', coalesce(p_session.duration_seconds, 0),
+    'billable_seconds', coalesce(p_session.billable_seconds, 0),
+    'price_cents', p_session.price_cents,
     'held_cents', coalesce(t.held_cents, 0),
     'refunded_cents', coalesce(t.refund_cents, 0),
-    'currency', new.currency
-  ), new.id)
+    'currency', p_session.currency
+  ), p_session.id)
   from (select) one
-  left join private.settlements t on t.session_id = new.id;
-  return null;
+  left join private.settlements t on t.session_id = p_session.id;
 end;
 $$;
-comment on function private.track_session() is
-  'Trigger: tells the CRM of a session that is over, once: who, what, how long, how much (minor units), why.';
+comment on function private.track_session(public.sessions) is
+  'Tells the CRM of a session that is over, once: who, what, how long, how much (minor units), why.';
 revoke all on function private.track_session from public, anon, authenticated, service_role;
 
--- After the event of the end, which settles the money: triggers run in the order of their names.
-create trigger terminal_sessions_are_tracked
-after update on public.sessions
-for each row when (old.status < 'completed' and new.status >= 'completed')
-execute function private.track_session();
+create function private.remove_room(p_session public.sessions)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_session.type <> 'chat' then
+    perform private.enqueue(
+      'livekit.delete_room', 'room:' || p_session.id,
+      jsonb_build_object('room', private.room_of(p_session.id)), p_session.id
+    );
+  end if;
+end;
+$$;
+comment on function private.remove_room(public.sessions) is
+  'Has the video room of a session closed, once; a chat has none.';
+revoke all on function private.remove_room from public, anon, authenticated, service_role;
 
 create table private.upsell_rules (
   plan text not null references public.plans (slug),
@@ -85,29 +95,107 @@ create policy "customers read their offers and admins read all" on public.sessio
 for select to authenticated
 using (customer_user_id = (select auth.uid()) or (select private.is_admin()));
 
-create function private.offer_upsells()
+create function private.offer_upsells(p_session public.sessions)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_session.status = 'completed' then
+    insert into public.session_upsells (session_id, customer_user_id, kind, title, target_plan)
+    select p_session.id, p_session.customer_user_id, r.kind, r.title, r.target_plan
+    from private.upsell_rules r
+    join public.plans p on p.slug = r.target_plan and p.is_active
+    where r.plan = p_session.plan
+    on conflict (session_id, kind, target_plan) do nothing;
+  end if;
+end;
+$$;
+comment on function private.offer_upsells(public.sessions) is
+  'Makes the offers of its plan after a completed session, once.';
+revoke all on function private.offer_upsells from public, anon, authenticated, service_role;
+
+create function private.follow_end(p_session public.sessions)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform private.track_session(p_session);
+  perform private.remove_room(p_session);
+  perform private.offer_upsells(p_session);
+end;
+$$;
+comment on function private.follow_end(public.sessions) is 'What follows a session that is over, each thing once.';
+revoke all on function private.follow_end from public, anon, authenticated, service_role;
+
+create function private.follow_ended_session()
 returns trigger
 language plpgsql
 security definer
 set search_path = ''
 as $$
 begin
-  insert into public.session_upsells (session_id, customer_user_id, kind, title, target_plan)
-  select new.id, new.customer_user_id, r.kind, r.title, r.target_plan
-  from private.upsell_rules r
-  join public.plans p on p.slug = r.target_plan and p.is_active
-  where r.plan = new.plan
-  on conflict (session_id, kind, target_plan) do nothing;
+  perform private.follow_end(new);
   return null;
+exception
+  when others then
+    perform private.note_failure(new.id, 'aftermath', sqlerrm, sqlstate);
+    return null;
 end;
 $$;
-comment on function private.offer_upsells() is 'Trigger: a completed session is followed by the offers of its plan.';
-revoke all on function private.offer_upsells from public, anon, authenticated, service_role;
+comment on function private.follow_ended_session() is
+  'Trigger: does what follows an end, for whoever caused it. A failure stops nothing and is left for review.';
+revoke all on function private.follow_ended_session from public, anon, authenticated, service_role;
 
-create trigger completed_sessions_get_offers
+-- After the event of the end, which settles the money: triggers run in the order of their names.
+create trigger terminal_sessions_are_followed_up
 after update on public.sessions
-for each row when (old.status < 'completed' and new.status = 'completed')
-execute function private.offer_upsells();
+for each row when (old.status < 'completed' and new.status >= 'completed')
+execute function private.follow_ended_session();
+
+create function private.repeat_aftermath(p_session_id uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+begin
+  perform private.require_admin();
+  v_session := private.lock_session(p_session_id);
+  if v_session.id is null then
+    perform private.fail('session_not_found');
+  end if;
+  if v_session.status < 'completed' then
+    perform private.fail('illegal_transition', 'The session is not over.');
+  end if;
+  perform private.tell_people(e)
+  from public.session_events e
+  where e.session_id = p_session_id and e.source = 'sessions' and e.type = 'ended';
+  perform private.follow_end(v_session);
+  delete from private.session_failures f where f.session_id = p_session_id and f.work = 'aftermath';
+end;
+$$;
+comment on function private.repeat_aftermath(uuid) is 'Behind public.repeat_aftermath. Locks: session.';
+revoke all on function private.repeat_aftermath from public, anon, authenticated, service_role;
+grant execute on function private.repeat_aftermath to authenticated, service_role;
+
+create function public.repeat_aftermath(p_session_id uuid)
+returns void
+language sql
+volatile
+set search_path = ''
+as $$
+  select private.repeat_aftermath(p_session_id)
+$$;
+comment on function public.repeat_aftermath(uuid) is
+  'Does again what follows the end of a session and failed then: notifications, e-mails, CRM, offers, the removal of '
+  'the video room; what was done is not done twice. Admins, the system. Errors: session_not_found, '
+  'illegal_transition (it is not over), session_locked.';
+revoke all on function public.repeat_aftermath from public, anon, authenticated, service_role;
+grant execute on function public.repeat_aftermath to authenticated, service_role;
 
 create function private.respond_to_upsell(p_id uuid, p_accept boolean)
 returns public.session_upsells

@@ -428,7 +428,12 @@ begin
   select
     'failed_work', f.session_id, f.session_id::text, 'critical', f.failed_at,
     jsonb_build_object('work', f.work, 'error', f.error, 'failures', f.failures),
-    format('select * from public.end_session_with_semantics(%L, ''its work failed'');', f.session_id)
+    format(
+      case f.work
+        when 'aftermath' then 'select public.repeat_aftermath(%L);'
+        else 'select * from public.end_session_with_semantics(%L, ''its work failed'');' end,
+      f.session_id
+    )
   from private.session_failures f
   union all
   select
