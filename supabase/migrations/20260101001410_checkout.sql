@@ -66,6 +66,9 @@ begin
         'idempotency_conflict', 'p_idempotency_key was used with other arguments.', 'Use a new key.'
       );
     end if;
+    if v_intent.status in ('open', 'failed') and v_intent.expires_at <= v_now then
+      perform private.fail('idempotency_conflict', 'The price of p_idempotency_key is no longer kept.', 'Use a new key.');
+    end if;
     return v_intent;
   end if;
   v_plan := private.valid_order(v_customer, p_plan, p_preferred_mechanic_id, p_scheduled_for, v_now);
@@ -104,9 +107,10 @@ as $$
   select private.request_checkout(p_plan, p_intake, p_preferred_mechanic_id, p_scheduled_for, p_idempotency_key)
 $$;
 comment on function public.request_checkout(text, jsonb, uuid, timestamptz, text) is
-  'Fixes the price of a paid session, before any money moves; the session is made when the payment is proved. The same '
-  'key gives the same intent. Signed-in users. Errors: plan_not_found, invalid_argument, active_session_exists '
-  '(detail: its id), idempotency_conflict, not_authenticated.';
+  'Fixes the price of a paid session for a day, before any money moves; the session is made when the payment is '
+  'proved. The same key gives the same intent. Signed-in users. Errors: plan_not_found, invalid_argument, '
+  'active_session_exists (detail: its id), idempotency_conflict (the key has other arguments, or its price is no longer '
+  'kept), not_authenticated.';
 revoke all on function public.request_checkout from public, anon, authenticated, service_role;
 grant execute on function public.request_checkout to authenticated;
 

@@ -89,10 +89,11 @@ begin
   if v_session.duration_minutes + p_minutes > private.setting_integer('max_session_minutes') then
     perform private.fail('extension_limit');
   end if;
-  if v_extension.id is not null then
-    update public.session_extensions e set status = 'replaced', updated_at = v_now where e.id = v_extension.id;
-    perform private.expire_checkout(v_extension);
-  end if;
+  update public.session_extensions e set status = 'replaced', updated_at = v_now where e.id = v_extension.id;
+  -- The Checkout of one that was declined is still open: it would be paid beside the new one.
+  perform private.expire_checkout(e)
+  from public.session_extensions e
+  where e.session_id = p_session_id and e.status in ('replaced', 'failed');
   insert into public.session_extensions as e (session_id, requested_by, minutes, price_cents, currency, created_at)
   values (p_session_id, v_user, p_minutes, v_option.price_cents, v_option.currency, v_now)
   returning e.* into v_extension;

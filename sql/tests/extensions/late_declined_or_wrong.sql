@@ -1,7 +1,7 @@
 -- MON-11: failed and replaced only mean that nobody has proved a payment yet; what comes too late goes back in full.
 begin;
 
-select plan(28);
+select plan(30);
 
 select tests.stop_clock();
 select tests.nobody_falls_silent();
@@ -47,6 +47,20 @@ select is(
 );
 select pg_temp.declined('a', (select id from a));
 select is(pg_temp.told('a', 'a'), 'live 45 500 | 15 applied | paid extension 0', 'MON-11: a decline after it does not');
+
+-- Declined, and asked for again: only the new one can be paid.
+select tests.live('again', 'mechanic again');
+create temporary table again on commit drop as select tests.extension('again', 'again') as id;
+select pg_temp.declined('again', (select id from again));
+select isnt(
+  tests.extension('again', 'again 2'), (select id from again), 'MON-09: a declined one may be asked for again'
+);
+select is(
+  (select string_agg(payload ->> 'checkout_session_id', ', ') from private.outbox
+   where topic = 'stripe.expire_checkout' and session_id = tests.session_of('again')),
+  (select checkout_session_id from private.payments where purpose_id = (select id from again)),
+  'MON-09: and its Checkout, which is still open, is expired'
+);
 
 -- Its Checkout expired, or the bank said no days later.
 select tests.live('b', 'mechanic b');

@@ -1,7 +1,7 @@
 -- MON-07: asking fixes the price and refuses what could not be made, before any money moves.
 begin;
 
-select plan(47);
+select plan(50);
 
 select tests.stop_clock();
 select tests.person('customer');
@@ -49,6 +49,20 @@ select is(
 select is(pg_temp.asks($$ p_plan => 'chat10' $$), 'ok', 'MON-07: so is no key');
 select is(pg_temp.asks($$ p_plan => 'chat10' $$), 'ok', 'MON-07: every time');
 select is((select count(*)::integer from public.checkout_intents), 4, 'MON-07: four in all');
+select tests.advance(86399);
+select is(
+  pg_temp.asks($$ p_plan => 'chat10', p_idempotency_key => 'k2' $$), 'ok', 'MON-07: the price is kept for a day'
+);
+select tests.advance(1);
+select is(
+  pg_temp.asks($$ p_plan => 'chat10', p_idempotency_key => 'k2' $$), 'PT409 idempotency_conflict',
+  'MON-07: and not longer'
+);
+update public.checkout_intents set status = 'in_review' where idempotency_key = 'k2';
+select is(
+  pg_temp.asks($$ p_plan => 'chat10', p_idempotency_key => 'k2' $$), 'ok', 'MON-07: what was paid is still told'
+);
+select tests.advance(-86400);
 select tests.person('second customer');
 select is(
   tests.outcome('second customer', $$ select public.request_checkout('chat10', p_idempotency_key => 'k1') $$), 'ok',
