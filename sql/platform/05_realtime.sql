@@ -130,7 +130,8 @@ create function realtime.announce_committed_message() returns trigger
 language plpgsql
 as $$
 begin
-  perform pg_notify('realtime_messages', new.id::text || '|' || new.inserted_at::text);
+  -- As JSON: text of a time would depend on the session's DateStyle.
+  perform pg_notify('realtime_messages', json_build_array(new.id, new.inserted_at)::text);
   return null;
 end
 $$;

@@ -26,6 +26,20 @@ create unlogged table net._http_response (
   created timestamptz not null default now()
 );
 
+-- Tells the stack at commit that there is something to deliver.
+create function net.announce_requests() returns trigger
+language plpgsql
+as $$
+begin
+  perform pg_catalog.pg_notify('net_requests', '');
+  return null;
+end
+$$;
+
+create trigger new_requests_are_announced
+after insert on net.http_request_queue
+for each statement execute function net.announce_requests();
+
 create function net._with_params(url text, params jsonb) returns text
 language plpgsql
 stable

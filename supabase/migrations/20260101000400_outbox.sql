@@ -72,7 +72,8 @@ volatile
 set search_path = ''
 as $$
   select private.enqueue('support.alert', 'alert:' || p_key, jsonb_build_object(
-    'to', private.setting_text('support_email'), 'severity', p_severity, 'subject', p_subject, 'detail', p_detail
+    'from', private.setting_text('mail_from'), 'to', private.setting_text('support_email'), 'severity', p_severity,
+    'subject', p_subject, 'detail', p_detail
   ))
 $$;
 comment on function private.alert_support(text, text, text, jsonb) is 'Tells support, once per key.';

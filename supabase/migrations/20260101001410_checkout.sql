@@ -109,8 +109,8 @@ $$;
 comment on function public.request_checkout(text, jsonb, uuid, timestamptz, text) is
   'Fixes the price of a paid session for a day, before any money moves; the session is made when the payment is '
   'proved. The same key gives the same intent. Signed-in users. Errors: plan_not_found, invalid_argument, '
-  'active_session_exists (detail: its id), idempotency_conflict (the key has other arguments, or its price is no longer '
-  'kept), not_authenticated.';
+  'active_session_exists (detail: its id), idempotency_conflict (the key has other arguments, or its price is no '
+  'longer kept), not_authenticated.';
 revoke all on function public.request_checkout from public, anon, authenticated, service_role;
 grant execute on function public.request_checkout to authenticated;
 

@@ -62,7 +62,8 @@ select is(pg_temp.said('customer'), '1 1 1', 'SLA-02: an event, a row of the ope
 select results_eq(
   $$ select o.topic, o.payload from private.outbox as o where o.key like 'alert:not_live:%' $$,
   $$ values ('support.alert', jsonb_build_object(
-       'to', 'help@example.test', 'severity', 'critical', 'subject', 'Both are there, and the meter does not run',
+       'from', 'support@example.com', 'to', 'help@example.test', 'severity', 'critical', 'subject',
+       'Both are there, and the meter does not run',
        'detail', jsonb_build_object(
          'session_id', tests.session_of('customer'), 'status', 'waiting', 'since', tests.now() - interval '120 s'
        )
