@@ -1,10 +1,11 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-embedded test-container test-fast check lint format docs picture bench bench-history fuzz clean
+.PHONY: help setup demo test test-embedded test-container test-fast test-functions counterparts check lint format docs types picture bench bench-history fuzz clean
 
 PYTEST := .venv/bin/pytest -n 2
 PROVE := PYTHONPATH=py_tests .venv/bin/python -m support.prove
+DENO := DENO_DIR=$${DENO_DIR:-$(CURDIR)/.make/deno} DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1 .venv/bin/deno
 EMBEDDED := TAXIMETER_TEST_DB=embedded
 CONTAINER := TAXIMETER_TEST_DB=container
 # These bring a server of their own, or need none: in a container they would prove nothing new.
@@ -29,15 +30,22 @@ test: setup ## every test, on an embedded server and in a container
 	  $(MAKE) --no-print-directory test-container; \
 	fi
 
-test-embedded: setup
+test-embedded: setup counterparts test-functions
 	@$(EMBEDDED) $(PYTEST)
 	@$(EMBEDDED) $(PROVE)
+
+counterparts: ## build the real programs that some tests talk to, when Go is there
+	@scripts/counterparts.sh
 
 test-container: setup
 	@$(CONTAINER) $(PYTEST) $(OWN_SERVER:%=--ignore=py_tests/%)
 	@$(CONTAINER) $(PROVE)
 
-test-fast: setup ## the tests of the database alone, in under 90 seconds
+# Without rights: a handler does nothing but through what it is given. (The variable is one that a package reads.)
+test-functions: setup ## the handlers of the edge functions, with everything outside them played
+	@$(DENO) test --quiet --no-prompt --cached-only --frozen --allow-env=BUF_BIGINT_DISABLE supabase/functions
+
+test-fast: setup test-functions ## the tests of the database and the handlers, in under 90 seconds
 	@$(EMBEDDED) $(PYTEST) -m 'not slow' $(NOT_FAST:%=--ignore=py_tests/%)
 	@$(EMBEDDED) $(PROVE)
 
@@ -52,14 +60,21 @@ lint: setup ## formatters, linters and the type checker; changes nothing
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	$(DENO) fmt --check
+	$(DENO) lint
+	$(DENO) check --quiet --cached-only --frozen supabase/functions
 	.venv/bin/sqlfluff lint --processes 2 --disable-progress-bar supabase/migrations sql bench
 
-format: setup ## put Python into its form
+format: setup ## put Python and TypeScript into their form
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+	$(DENO) fmt
 
 docs: setup ## write docs/api.md anew from the comments in the database
 	@TAXIMETER_WRITE_DOCS=1 $(EMBEDDED) .venv/bin/pytest -q py_tests/static/test_api_docs.py
+
+types: setup ## write supabase/types/ anew from the database, with `supabase gen types`
+	@TAXIMETER_WRITE_DOCS=1 $(EMBEDDED) .venv/bin/pytest -q py_tests/static/test_types.py
 
 picture: setup ## take the picture of `taximeter health` anew
 	@TAXIMETER_WRITE_DOCS=1 $(EMBEDDED) .venv/bin/pytest -q py_tests/integration/test_operations.py -k picture

@@ -201,6 +201,6 @@ def test_the_gateway_answers_what_no_part_does(probes: Served) -> None:
         assert preflight.headers["access-control-allow-headers"] == "apikey,content-type"
         for path in ("/", "/config", "/rest/v2/plans", "/rest/v1/../../config", "/rest/v1x"):
             answer = client.get(path)
-            assert (answer.status_code, answer.json()["code"]) == (404, "route_not_found")
+            assert (answer.status_code, answer.json()["message"]) == (404, "route_not_found")
         large = client.post("/rest/v1/rpc/probe_json", json={"p": "x" * 1_100_000})
-        assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
+        assert (large.status_code, large.json()["message"]) == (413, "body_too_large")

@@ -43,3 +43,12 @@ def test_the_clock_never_gets_ahead(served: Served) -> None:
         clock.advance(START_BEHIND_SECONDS)
         with pytest.raises(StackError):
             clock.advance(1)
+
+
+def test_the_dispatcher_can_be_woken_while_the_clock_is_behind(served: Served) -> None:
+    """STACK-01, MON-19: when it was last woken does not lie in the future"""
+    with served.connect() as connection:
+        connection.execute("update private.wake_ups set last_at = private.clock()")
+        with FastClock(connection):
+            is_past = "select last_at < private.clock() as value from private.wake_ups"
+            assert value(connection, is_past)

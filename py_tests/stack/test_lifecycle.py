@@ -11,23 +11,32 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from support.processes import all_gone, command, descendants, gone, until
 from support.served import stack_folder
 from taximeter import doctor
 from taximeter.cli import app
-from taximeter.stack.postgres import home
-from taximeter.stack.settings import Settings
+from taximeter.stack.functions import FUNCTIONS
+from taximeter.stack.postgres import Cluster, home
+from taximeter.stack.settings import Settings, load_keys, write_private
 from taximeter.stack.supervisor import AlreadyRunningError, PartDiedError, Stack, is_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 START_SECONDS = 15
+API_PARTS = {"rest": True, "auth": True, "storage": True}
+PARTS = {"database": True, "net": True, "realtime": True, **API_PARTS} | {
+    f"functions/{function.name}": True for function in FUNCTIONS
+}
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -43,11 +52,9 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+def crowd() -> float:
+    """How much longer everything takes, because others use the machine too; 1 when nobody does."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.fixture
@@ -67,13 +74,13 @@ def test_ports_that_are_taken_are_replaced_and_named(folder: Path) -> None:
         begun = time.monotonic()
         stack = Stack(Settings(folder, api_port=api, database_port=database), said.append)
         with stack:
-            assert time.monotonic() - begun < START_SECONDS
+            assert time.monotonic() - begun < START_SECONDS * crowd()
             assert stack.api.port != api
             assert stack.cluster.port != database
-            assert stack.api.health() == {"rest": True, "auth": True}
+            assert stack.api.health() == API_PARTS
             with pytest.raises(AlreadyRunningError):
                 Stack(stack.settings).start()
-            assert stack.api.health() == {"rest": True, "auth": True}
+            assert stack.api.health() == API_PARTS
             pid, server = stack.api.pid, stack.cluster
     assert [line for line in said if "is taken" in line] == [
         f"Port {database} is taken, the database uses {said_port(said, 'database')} instead",
@@ -91,23 +98,47 @@ def said_port(said: list[str], part: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["API", "database"])
+@pytest.mark.parametrize("part", ["API", "database", "Realtime server", "function health"])
 def test_a_part_that_dies_is_named_and_the_others_end(folder: Path, part: str) -> None:
     """STACK-05: which part, why, and nothing stays behind"""
-    with Stack(Settings(folder, api_port=0, database_port=None)) as stack:
-        server, pid = stack.cluster, stack.api.pid
-        assert pid is not None
-        if part == "API":
-            os.kill(pid, signal.SIGKILL)
-        else:
+    only = [function for function in FUNCTIONS if function.name == "health"]
+    settings = Settings(folder, api_port=0, database_port=None)
+    others = descendants(os.getpid())
+    with Stack(settings, functions=only) as stack:
+        started, server = descendants(os.getpid()) - others, stack.cluster
+        pids = {
+            "API": stack.api.pid,
+            "Realtime server": stack.realtime.pid,
+            "function health": stack.functions.parts["health"].pid,
+        }
+        if part == "database":
             server.kill()
+        else:
+            pid = pids[part]
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
         with pytest.raises(PartDiedError) as caught:
             stack.watch(threading.Event())
     assert caught.value.part == part
-    assert f"The {part} died" in caught.value.message
+    assert caught.value.message.startswith(f"The {part} died: ")
+    if part != "database":
+        assert "signal 9" in caught.value.message
     assert caught.value.hint.startswith("Its log is")
-    assert gone(pid)
+    assert all_gone(started)
     assert not server.is_running
+
+
+@pytest.mark.slow
+def test_a_part_that_no_longer_answers_is_named(folder: Path) -> None:
+    """STACK-05: it runs, but does nothing any more"""
+    only = [function for function in FUNCTIONS if function.name == "health"]
+    with Stack(Settings(folder, api_port=0, database_port=None), functions=only) as stack:
+        pid = stack.functions.parts["health"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(PartDiedError, match="The function health died: no answer"):
+            stack.check()
+    assert gone(pid)
 
 
 def test_the_keys_are_private_and_stay(folder: Path) -> None:
@@ -115,12 +146,19 @@ def test_the_keys_are_private_and_stay(folder: Path) -> None:
     settings = Settings(folder, api_port=0, database_port=None)
     with Stack(settings) as stack:
         first = stack.keys
+        pids = descendants(os.getpid())
+        shown = "".join(command(pid) for pid in pids)
     assert first is not None
     assert stat.S_IMODE(settings.keys_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(settings.state_file.stat().st_mode) == 0o600
-    assert len({first.publishable, first.secret, first.jwt_secret}) == 3
-    with Stack(settings) as stack:
-        assert stack.keys == first
+    assert not [key for key in asdict(first).values() if key in shown]
+    assert len(set(asdict(first).values())) == 6
+    assert load_keys(settings.keys_file) == first
+    older = {name: key for name, key in asdict(first).items() if not name.startswith("cron")}
+    write_private(settings.keys_file, json.dumps(older))
+    grown = load_keys(settings.keys_file)
+    assert older.items() < asdict(grown).items()
+    assert load_keys(settings.keys_file) == grown
 
 
 @pytest.mark.slow
@@ -134,7 +172,7 @@ def test_the_command_line_from_up_to_down(folder: Path) -> None:
     try:
         assert up.returncode == 0, up.stderr
         facts = json.loads(up.stdout)
-        assert facts["parts"] == {"database": True, "rest": True, "auth": True}
+        assert facts["parts"] == PARTS
         status = json.loads(run(folder, "status", "--json").stdout)
         assert status == facts
         assert run(folder, "db", "url").stdout.strip() == facts["db_url"]
@@ -151,26 +189,94 @@ def test_the_command_line_from_up_to_down(folder: Path) -> None:
     finally:
         ended = run(folder, "down")
     assert ended.returncode == 0
-    assert gone(facts["pid"])
+    # It gives up its lock in its last moments.
+    until(lambda: gone(facts["pid"]), 5)
     assert run(folder, "status").returncode == 3
     assert run(folder, "down").returncode == 0
 
 
 @pytest.mark.slow
-def test_a_supervisor_that_was_killed_leaves_nothing_that_down_cannot_end(folder: Path) -> None:
-    """STACK-05: the API ends by itself, the database with the next `down`"""
+def test_a_supervisor_that_was_killed_leaves_nothing_behind(folder: Path) -> None:
+    """STACK-05: every part notices, the database too, and the next start finds its way free"""
     facts = json.loads(run(folder, "up", "--detach", "--json").stdout)
     settings = Settings(folder / "stack")
-    api = json.loads(settings.state_file.read_text())["api_pid"]
+    server = Cluster(settings.cluster_directory)
+    started = descendants(facts["pid"])
+    assert len(started) >= len(FUNCTIONS) + 3
+    assert server.is_running
     os.kill(facts["pid"], signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while not (gone(facts["pid"]) and gone(api)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert gone(api)
+    until(lambda: all_gone(started) and not server.is_running)
     assert run(folder, "status").returncode == 3
+    assert run(folder, "up", "--detach").returncode == 0
     assert run(folder, "down").returncode == 0
-    postmaster = settings.cluster_directory / "data" / "postmaster.pid"
-    assert not postmaster.exists()
+    assert not server.is_running
+
+
+@pytest.mark.slow
+def test_up_ends_with_an_error_that_names_the_part(folder: Path) -> None:
+    """STACK-05: which part and why, on the screen and in the exit code; `status` tells it too"""
+    up = subprocess.Popen(
+        [sys.executable, "-m", "taximeter.cli", "up", "--json"],
+        env={**os.environ, "TAXIMETER_HOME": str(folder), "COLUMNS": "200"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert up.stdout is not None
+    while up.stdout.readline() not in {"}\n", ""}:
+        pass
+    started = descendants(up.pid)
+    (dispatcher,) = [pid for pid in started if "/dispatch-outbox/index.ts" in command(pid)]
+    os.kill(dispatcher, signal.SIGKILL)
+    _, printed = up.communicate(timeout=60)
+    assert up.returncode == 1
+    assert "The function dispatch-outbox died: signal 9" in printed
+    assert all_gone(started)
+    status = run(folder, "status")
+    assert status.returncode == 3
+    assert "The function dispatch-outbox died: signal 9" in status.stderr
+
+
+@pytest.mark.slow
+def test_an_effect_wakes_the_dispatcher(folder: Path) -> None:
+    """MON-19: from a commit in the database over net and the gateway to who is told, unasked"""
+    told: list[dict[str, Any]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    receiver = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=receiver.serve_forever)
+    thread.start()
+    settings = Settings(
+        folder,
+        api_port=0,
+        database_port=None,
+        # Without its jobs, nobody but the new row can have woken it.
+        cron=False,
+        functions_environment={"CRM_WEBHOOK_URL": f"http://127.0.0.1:{receiver.server_port}/"},
+    )
+    only = [function for function in FUNCTIONS if function.name == "dispatch-outbox"]
+    try:
+        with (
+            Stack(settings, functions=only) as stack,
+            psycopg.connect(stack.database_url, autocommit=True) as connection,
+        ):
+            connection.execute("select private.enqueue('crm.track', 'test:1', '{\"is\": 1}')")
+            until(lambda: bool(told))
+            status = "select status from private.outbox where key = 'test:1'"
+            until(lambda: connection.execute(status).fetchone() == ("done",))
+    finally:
+        receiver.shutdown()
+        thread.join()
+        receiver.server_close()
+    assert [(effect["key"], effect["payload"]) for effect in told] == [("test:1", {"is": 1})]
 
 
 @pytest.mark.slow
@@ -186,7 +292,7 @@ def test_the_demo_plays_twice(folder: Path) -> None:
             *("session:reconnecting", "absent_role mechanic", "session:resumed"),
             *("minutes 5", "minutes 1", "session:ended", "get_active_session has 0 rows"),
             "private.clock() is the database's own again",
-            *("stripe.transfer of 14.00", "sum │ 0.00", "nothing has changed"),
+            *("14.00 at Stripe by tr_", "sum │ 0.00", "both heard the same", "nothing has changed"),
         ):
             assert line in printed, line
         assert list(folder.iterdir()) == []

@@ -58,13 +58,23 @@ def test_serving_clients_changes_no_right(served: Served) -> None:
     session_id = served.waiting_session(customer, mechanic)
     for person in (customer, mechanic):
         person.row("join_session", p_session_id=session_id)
+    path = f"{session_id}/photo.png"
+    files = customer.client.storage.from_("session-files")
+    files.upload(path, b"bytes")
+    mechanic.client.storage.from_("session-files").download(path)
+    files.create_signed_url(path, 60)
+    files.list(session_id)
+    files.remove([path])
     customer.row("end_session_with_semantics", p_session_id=session_id)
     with served.http(served.keys.publishable) as client:
         for table in ("plans", "sessions", "profiles", "mechanics", "nothing"):
             client.get(f"/rest/v1/{table}")
             client.post(f"/rest/v1/{table}", json={})
+        client.get("/storage/v1/bucket")
+        client.post("/storage/v1/bucket", json={"id": "mine", "name": "mine"})
     with served.http(served.keys.secret) as client:
         assert client.get("/rest/v1/profiles").status_code == 200
+        assert len(client.get("/storage/v1/bucket").json()) == 1
 
     assert rights(served) == before
 
@@ -89,6 +99,47 @@ def test_a_request_without_a_key_is_refused(served: Served, path: str) -> None:
             assert "No API key" in answer.json()["message"]
             assert client.post("/rest/v1/rpc/list_settings", json={}).status_code == 401
             assert client.get("/auth/v1/settings").status_code == 401
+
+
+def test_storage_without_a_key_gives_what_anon_gets(served: Served) -> None:
+    """STACK-03: nothing; never service_role, whatever stands in Authorization"""
+    customer, mechanic = served.person("customer"), served.mechanic()
+    session_id = served.waiting_session(customer, mechanic)
+    path = f"{session_id}/photo.png"
+    customer.client.storage.from_("session-files").upload(path, b"bytes")
+    calls: list[tuple[str, str, Any]] = [
+        ("GET", "/storage/v1/bucket", None),
+        ("GET", "/storage/v1/bucket/session-files", None),
+        ("POST", "/storage/v1/object/list/session-files", {"prefix": session_id}),
+        ("GET", f"/storage/v1/object/session-files/{path}", None),
+        ("GET", f"/storage/v1/object/authenticated/session-files/{path}", None),
+        ("GET", f"/storage/v1/object/info/session-files/{path}", None),
+        ("GET", f"/storage/v1/object/public/session-files/{path}", None),
+        ("POST", f"/storage/v1/object/sign/session-files/{path}", {"expiresIn": 60}),
+        ("POST", f"/storage/v1/object/upload/sign/session-files/{session_id}/new.png", None),
+        ("POST", f"/storage/v1/object/session-files/{session_id}/new.png", {}),
+        ("DELETE", "/storage/v1/object/session-files", {"prefixes": [path]}),
+        ("POST", "/storage/v1/bucket", {"id": "mine", "name": "mine"}),
+        ("POST", "/storage/v1/bucket/session-files/empty", None),
+        ("DELETE", "/storage/v1/bucket/session-files", None),
+    ]
+
+    def answers(key: str | None, token: str | None) -> list[tuple[int, Any]]:
+        with served.http(key, token) as client:
+            found = [client.request(verb, where, json=body) for verb, where, body in calls]
+        for answer in found:
+            assert b"bytes" not in answer.content
+            assert path.encode() not in answer.content
+        return [(answer.status_code, answer.json()) for answer in found]
+
+    anon = answers(served.keys.publishable, None)
+    assert [told for status, told in anon if status == 200] == [[], [], []]
+    for token in (None, served.keys.publishable, served.keys.secret, served.token(role="postgres")):
+        for (status, told), (anons_status, anons_told) in zip(
+            answers(None, token), anon, strict=True
+        ):
+            assert status >= 400 or (status, told) == (anons_status, anons_told)
+    assert customer.client.storage.from_("session-files").download(path) == b"bytes"
 
 
 def test_a_key_that_is_not_the_stacks_is_refused(served: Served) -> None:
@@ -121,13 +172,24 @@ def test_a_token_that_somebody_else_signed_is_refused(served: Served) -> None:
             assert client.post("/rest/v1/rpc/get_active_session", json={}).status_code == 401
 
 
-@pytest.mark.parametrize("role", ["postgres", "supabase_admin", "stack_rest", "pg_read_all_data"])
+@pytest.mark.parametrize(
+    "role",
+    [
+        "postgres",
+        "supabase_admin",
+        "stack_rest",
+        "pg_read_all_data",
+        "authenticator",
+        "supabase_storage_admin",
+    ],
+)
 def test_a_token_cannot_name_a_role_of_the_server(served: Served, role: str) -> None:
     """STACK-03: even correctly signed, only the three API roles can be taken"""
     token = served.token(sub="00000000-0000-4000-8000-000000000001", role=role)
     with served.http(served.keys.publishable, token) as client:
         answer = client.get("/rest/v1/profiles")
         assert answer.status_code in {401, 403}
+        assert client.get("/storage/v1/bucket").status_code >= 400
 
 
 def test_the_logins_of_the_stack_own_nothing_and_bypass_nothing(served: Served) -> None:

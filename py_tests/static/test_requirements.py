@@ -21,15 +21,16 @@ REQUIREMENTS = (
     *(f"RT-0{number}" for number in range(1, 5)),
     *(f"LEG-0{number}" for number in (1, 2, 3)),
     "CHAT-01",
-    *(f"FILE-0{number}" for number in (1, 2)),
+    *(f"FILE-0{number}" for number in (1, 2, 3)),
     *(f"SUM-0{number}" for number in (1, 2)),
     *(f"NOTE-0{number}" for number in (1, 2)),
     *(f"SLA-0{number}" for number in (1, 2)),
     *(f"SEC-0{number}" for number in range(1, 6)),
-    *(f"STACK-0{number}" for number in (1, 2, 3, 5)),
+    *(f"EDGE-0{number}" for number in (1, 2, 3)),
+    *(f"STACK-0{number}" for number in range(1, 6)),
     *(f"TEST-0{number}" for number in (1, 2, 3)),
     "ERR-01",
-    "CLI-01",
+    *(f"CLI-0{number}" for number in (1, 2, 3)),
 )
 
 TESTS = [

@@ -18,11 +18,11 @@ from supabase import ClientOptions, PostgrestAPIError, create_client
 from taximeter.people import Person, grant_admin, sign_up
 from taximeter.stack.api import Api
 from taximeter.stack.postgres import home
-from taximeter.stack.settings import MAX_BODY_BYTES, Settings, load_keys
-from taximeter.stack.supervisor import remove
+from taximeter.stack.settings import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Settings, load_keys
+from taximeter.stack.supervisor import remove, stop_running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from support.database import Server
@@ -47,6 +47,8 @@ class Served:
     url: str
     keys: Keys
     database_url: Callable[[str], str]
+    route: Callable[[Mapping[str, str], str | None], None]
+    storage_directory: Path
     operator_person: Person | None = field(default=None)
 
     def connect(self, user: str = "postgres") -> psycopg.Connection[dict[str, Any]]:
@@ -141,14 +143,17 @@ def served_clone(server: Server) -> Iterator[Served]:
     api = Api(
         rest_database_url=database.url_for("stack_rest"),
         auth_database_url=database.url_for("supabase_auth_admin"),
+        storage_database_url=database.url_for("supabase_storage_admin"),
+        storage_directory=folder / "storage",
         keys=keys,
         port=0,
         max_body_bytes=MAX_BODY_BYTES,
+        max_upload_bytes=MAX_UPLOAD_BYTES,
         log=folder / "api.log",
     )
     try:
         api.start()
-        yield Served(api.url, keys, database.url_for)
+        yield Served(api.url, keys, database.url_for, api.route, folder / "storage")
     finally:
         api.stop()
         database.drop()
@@ -161,7 +166,10 @@ def stack_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        remove(Settings(directory=folder))
+        # The command line's stack has a folder of its own in its home.
+        for directory in (folder / "stack", folder):
+            stop_running(Settings(directory=directory))
+            remove(Settings(directory=directory))
 
 
 def _text(value: object) -> str:

@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from uuid import UUID
 
@@ -24,6 +25,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from taximeter import __version__
+from taximeter import install as installing
 from taximeter.doctor import examine
 from taximeter.operations import asking, showing
 from taximeter.stack import supervisor
@@ -137,6 +140,9 @@ def _facts(settings: Settings, state: supervisor.State) -> dict[str, Any]:
         "publishable_key": keys.publishable,
         "secret_key": keys.secret,
         "jwt_secret": keys.jwt_secret,
+        "dispatch_secret": keys.dispatch_secret,
+        "cron_secret": keys.cron_secret,
+        "health_secret": keys.health_secret,
         "parts": supervisor.parts_health(settings, state),
         "directory": str(settings.directory),
         "pid": state.pid,
@@ -150,12 +156,15 @@ def _show(facts: dict[str, Any]) -> None:
         "publishable_key": "Publishable key",
         "secret_key": "Secret key",
         "jwt_secret": "JWT secret",
+        "dispatch_secret": "Dispatch secret",
+        "cron_secret": "Cron secret",
+        "health_secret": "Health secret",
         "directory": "Folder",
     }
     for key, label in labels.items():
         out.print(f"[bold]{label:<16}[/] {escape(str(facts[key]))}", soft_wrap=True)
     well = [f"{'[green]✓' if ok else '[red]✗'} {part}[/]" for part, ok in facts["parts"].items()]
-    out.print(f"[bold]{'Parts':<16}[/] {'  '.join(well)}")
+    out.print(f"[bold]{'Parts':<16}[/] {'  '.join(well)}", soft_wrap=True)
 
 
 @app.command()
@@ -167,12 +176,14 @@ def up(
     db_port: DatabasePort = DATABASE_PORT,
     as_json: Json = False,
 ) -> None:
-    """Start the local stack: PostgreSQL, the migrations, REST and Auth on one URL.
+    """Start the local stack: PostgreSQL, the migrations and demo people, and on one URL REST, Auth,
+    Storage, Realtime and the edge functions.
 
-    Stays in the foreground until Ctrl-C or `taximeter down`, and ends with an error when a part
-    dies. A port that is taken is replaced by another.
+    The functions read supabase/functions/.env too. Stays in the foreground until Ctrl-C or
+    `taximeter down`, and ends with an error when a part dies. A port that is taken is replaced by
+    another.
     """
-    settings = Settings(api_port=api_port, database_port=db_port)
+    settings = Settings(api_port=api_port, database_port=db_port, seed=True)
     if supervisor.is_running(settings):
         _say("Already running.")
         status(as_json=as_json)
@@ -250,12 +261,13 @@ def demo(
 def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete the stack's data and apply the migrations anew. The keys stay."""
-    settings = Settings()
+    """Delete the stack's data and apply the migrations and the seed anew. The keys stay."""
+    settings = Settings(seed=True)
     if not yes:
-        typer.confirm(f"Delete all data in {settings.cluster_directory}?", abort=True)
+        typer.confirm(f"Delete all data and files in {settings.directory}?", abort=True)
     was_running = supervisor.stop_running(settings)
-    shutil.rmtree(settings.cluster_directory, ignore_errors=True)
+    for folder in (settings.cluster_directory, settings.storage_directory):
+        shutil.rmtree(folder, ignore_errors=True)
     if not was_running:
         _say("The database is deleted; `taximeter up` makes a new one.")
         return
@@ -396,6 +408,53 @@ def explain(session: Session, as_json: Json = False, db_url: DatabaseUrl = "") -
     """Tell the whole story of a session: what happened, what was decided and why, the money."""
     answer = asking.explain(_database(db_url), str(session))
     _tell(answer, showing.account(answer), as_json)
+
+
+@app.command()
+def install(
+    into: Annotated[
+        Path, typer.Option(help="The folder of a Supabase project, made by `supabase init`.")
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; tell what differs.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite files of Taximeter's that were changed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy migrations, functions, types and config entries into your own Supabase project.
+
+    What is yours stays as it is. Done again with a newer version, it brings what is new.
+    Exit code of --check: 0 when nothing differs, else 1.
+    """
+    plan = installing.survey(into)
+    if not check:
+        installing.install(plan, force=force)
+    if as_json:
+        _print_json(plan.as_json())
+    else:
+        _show_plan(plan, done=not check)
+    if check and not plan.is_clean:
+        raise typer.Exit(FAILED)
+
+
+def _show_plan(plan: installing.Plan, *, done: bool) -> None:
+    for setting in plan.settings:
+        out.print(f"[yellow]![/] For you to change: {escape(setting)}", soft_wrap=True)
+    if plan.is_clean:
+        out.print("Nothing differs.")
+    elif done:
+        changed = len(plan.writes) + len(plan.removals)
+        out.print(f"Taximeter {__version__} is in place. Files changed: {changed}.")
+        out.print("Next: `supabase db push`, `supabase functions deploy`, and the secrets that")
+        out.print("docs/edge-functions.md lists, by `supabase secrets set`.")
+    else:
+        for obstacle in plan.obstacles:
+            out.print(f"[red]✗[/] {escape(obstacle)}", soft_wrap=True)
+        for difference in plan.differences:
+            line = f"{difference.state:<9} supabase/{difference.path}: {difference.meaning}"
+            out.print(escape(line), soft_wrap=True)
 
 
 @database_app.command("url")

@@ -12,6 +12,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import deno  # type: ignore[import-untyped]
+
+from taximeter.stack.functions import FUNCTIONS, deno_environment
 from taximeter.stack.postgres import CHECKOUT, PostgresError, find_bin_dir
 from taximeter.stack.settings import API_PORT, DATABASE_PORT
 
@@ -19,6 +22,7 @@ PYTHON = (3, 11)
 NODE = 20
 POSTGRES = 15
 LITE = "0.10.0"
+DENO = "2.9.8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,36 @@ def _lite() -> Finding:
     except (OSError, ValueError, KeyError):
         found = "not found"
     return Finding("@supabase/lite", found == LITE, found, "Run `make setup`.")
+
+
+def _deno() -> Finding:
+    try:
+        found = _output(deno.find_deno_bin(), "--version").partition("\n")[0]
+    except FileNotFoundError:
+        found = ""
+    return Finding("Deno", f" {DENO} " in found, found or "not found", "Run `make setup`.")
+
+
+def _functions() -> Finding:
+    """Whether all that the functions import is in the cache, so that they start offline."""
+    folder = CHECKOUT / "supabase" / "functions"
+    entries = [str(folder / function.name / "index.ts") for function in FUNCTIONS]
+    # The command that loads modules and runs nothing.
+    command = ("test", "--no-run", "--no-check", "--cached-only", "--frozen")
+    try:
+        loaded = subprocess.run(
+            [deno.find_deno_bin(), *command, f"--lock={CHECKOUT / 'deno.lock'}", *entries],
+            env=deno_environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        ok, said = loaded.returncode == 0, loaded.stderr.strip().partition("\n")[0]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        ok, said = False, str(error)
+    found = f"{len(entries)}, with all they import" if ok else said
+    return Finding("Edge functions", ok, found, "Run `make setup`.")
 
 
 def _supabase_cli() -> Finding:
@@ -135,6 +169,8 @@ def examine() -> list[Finding]:
         _program("pg_prove", "libtap-parser-sourcehandler-pgtap-perl", required=False),
         _supabase_cli(),
         _lite(),
+        _deno(),
+        _functions(),
         _port("Port of the API", API_PORT),
         _port("Port of the database", DATABASE_PORT),
         _docker(),

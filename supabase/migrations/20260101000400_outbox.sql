@@ -477,9 +477,8 @@ create policy "nobody reads wake ups directly" on private.wake_ups using (false)
 insert into private.wake_ups (last_at) values ('-infinity');
 
 create function private.wake_dispatcher()
-returns trigger
+returns void
 language plpgsql
-security definer
 set search_path = ''
 as $$
 declare
@@ -489,17 +488,17 @@ declare
 begin
   if to_regclass('vault.decrypted_secrets') is null
       or to_regprocedure('net.http_post(text,jsonb,jsonb,jsonb,integer)') is null then
-    return null;
+    return;
   end if;
   -- Who finds the row held leaves the waking to its holder, and never waits.
   perform from private.wake_ups w where w.last_at <= v_now - interval '1 second' for no key update skip locked;
   if not found then
-    return null;
+    return;
   end if;
   select s.decrypted_secret into v_url from vault.decrypted_secrets s where s.name = 'project_url';
   select s.decrypted_secret into v_secret from vault.decrypted_secrets s where s.name = 'dispatch_secret';
   if v_url is null or v_secret is null then
-    return null;
+    return;
   end if;
   update private.wake_ups w set last_at = v_now where w.only_row;
   perform net.http_post(
@@ -507,19 +506,52 @@ begin
     body => '{}'::jsonb,
     headers => jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || v_secret)
   );
-  return null;
 exception
   when others then
     -- The job comes in any case.
     perform private.log_op('outbox.wake_failed', null, jsonb_build_object('error', sqlerrm));
-    return null;
 end;
 $$;
 comment on function private.wake_dispatcher() is
-  'Trigger: wakes the dispatch-outbox function after this transaction, at most once a second, where pg_net and the '
-  'vault secrets project_url and dispatch_secret are there. A failure is logged; the job catches what was missed.';
+  'Wakes the dispatch-outbox function after this transaction, at most once a second, where pg_net and the vault '
+  'secrets project_url and dispatch_secret are there. A failure is logged and stops nobody.';
 revoke all on function private.wake_dispatcher from public, anon, authenticated, service_role;
+
+create function private.wake_for_new_rows()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.wake_dispatcher();
+  return null;
+end;
+$$;
+comment on function private.wake_for_new_rows() is 'Trigger: wakes the dispatcher for whoever enqueues.';
+revoke all on function private.wake_for_new_rows from public, anon, authenticated, service_role;
 
 create trigger new_rows_wake_the_dispatcher
 after insert on private.outbox
-for each statement execute function private.wake_dispatcher();
+for each statement execute function private.wake_for_new_rows();
+
+create function private.wake_for_due_rows()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if exists (
+    select
+    from private.outbox o
+    where o.status in ('pending', 'leased')
+      and coalesce(o.leased_until, o.next_attempt_at) <= private.clock()
+      and not private.is_blocked(o)
+  ) then
+    perform private.wake_dispatcher();
+  end if;
+end;
+$$;
+comment on function private.wake_for_due_rows() is
+  'Wakes the dispatcher when something may be claimed: what is to be tried again, and what nobody was woken for.';
+revoke all on function private.wake_for_due_rows from public, anon, authenticated, service_role;

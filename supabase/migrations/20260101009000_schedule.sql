@@ -24,6 +24,7 @@ begin
       v_result := private.tick_sessions(500, 2);
     when 'dispatch-outbox' then
       v_submitted := private.submit_payouts(500);
+      perform private.wake_for_due_rows();
       v_result := jsonb_build_object('payouts', v_submitted, 'more', v_submitted = 500);
       perform private.note_run(p_job, v_started, v_result, null);
     when 'prune-history' then

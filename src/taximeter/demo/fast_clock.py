@@ -16,14 +16,15 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from taximeter.demo.browser import Browser
 from taximeter.demo.stage import Cast, clock, status
-from taximeter.people import Person, Row, sign_up
 from taximeter.stack.settings import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from taximeter.demo.stage import Stage
+    from taximeter.people import Person
 
 PLAN = "chat10"
 START_BEHIND_SECONDS = 3600
@@ -31,8 +32,6 @@ STEP_SECONDS = 30
 TOGETHER_STEPS = 4
 AWAY_STEPS = 2
 STORY = ("accepted", "started", "reconnecting", "resumed", "warning", "warning", "ended")
-# What every message of a session says; the rest is what it is about.
-COMMON = {"id", "session_id", "status", "version", "server_now"}
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -40,10 +39,15 @@ Connection = psycopg.Connection[dict[str, Any]]
 def play(stage: Stage, cast: Cast) -> None:
     """Plays the scene; the clock is the database's own again when it returns."""
     stage.scene("Another one, on a clock that runs fast")
+    stage.settle(cast.operator)
     with psycopg.connect(
         stage.stack.database_url, autocommit=True, row_factory=dict_row
     ) as connection:
-        with no_jobs(connection) as jobs, FastClock(connection) as time:
+        with (
+            no_jobs(connection) as jobs,
+            FastClock(connection) as time,
+            Browser.open(stage, "newcomer") as customer,
+        ):
             stage.say(
                 "clock",
                 "in this demo's own database private.clock() is replaced: it starts an hour back "
@@ -54,7 +58,7 @@ def play(stage: Stage, cast: Cast) -> None:
                 f"its {jobs} jobs stand still (private.teardown_cron), as this clock runs fast; "
                 "tick-sessions is called by hand after each step, with the secret key",
             )
-            _Scene(stage, cast, connection, time).play()
+            _Scene(stage, cast, customer, time).play()
         now = value(connection, "select private.clock()::text as value")
         stage.hear(now, "private.clock() is the database's own again, and so are the jobs")
 
@@ -69,6 +73,8 @@ class FastClock:
 
     def __enter__(self) -> Self:
         self._replace()
+        # It was in what is the future now, and nobody would be woken until then.
+        self._connection.execute("update private.wake_ups set last_at = '-infinity'")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,56 +118,28 @@ def no_jobs(connection: Connection) -> Iterator[int]:
         connection.execute("select private.setup_cron()")
 
 
-class Ear:
-    """Hears what the database sends on the topic of a session, each message once."""
-
-    def __init__(self, connection: Connection, session_id: str) -> None:
-        self._connection = connection
-        self._topic = f"session:{session_id}"
-        self._heard: set[str] = set()
-        self.story: list[str] = []
-        self.versions: list[int] = []
-
-    def listen(self) -> list[Row]:
-        """What is new, in the order of the versions."""
-        # There is no Realtime server here: this is the table that it reads and sends from.
-        messages = self._connection.execute(
-            "select id::text, event, payload from realtime.messages where topic = %s"
-            " order by (payload ->> 'version')::bigint",
-            (self._topic,),
-        ).fetchall()
-        new = [message for message in messages if message["id"] not in self._heard]
-        for message in new:
-            self._heard.add(message["id"])
-            self.story.append(message["event"].removeprefix("session:"))
-            self.versions.append(message["payload"]["version"])
-        return new
-
-
 class _Scene:
-    def __init__(self, stage: Stage, cast: Cast, connection: Connection, time: FastClock) -> None:
+    def __init__(self, stage: Stage, cast: Cast, customer: Browser, time: FastClock) -> None:
         self._stage = stage
         self._say = stage.say
-        self._connection = connection
         self._time = time
         self._operator = cast.operator
         self._mechanic = cast.mechanic
-        url = stage.stack.url
-        self._customer = sign_up(url, stage.stack.publishable_key, "newcomer")
+        self._customer = customer
         self._service = stage.service()
 
     def play(self) -> None:
         session_id = self._start()
-        self._ear = Ear(self._connection, session_id)
-        self._hear()
         self._lose_the_mechanic(session_id)
         self._bring_him_back(session_id)
         self._run_out(session_id)
-        self._check()
+        self._check(f"session:{session_id}")
+        self._stage.settle(self._operator)
 
     def _start(self) -> str:
         session = self._customer.row("create_session", p_plan=PLAN)
         session_id = str(session["id"])
+        self._customer.listen(f"session:{session_id}")
         offer = next(
             row for row in self._mechanic.rows("mechanic_queue") if row["session_id"] == session_id
         )
@@ -172,7 +150,7 @@ class _Scene:
         self._say(
             "join",
             f"another customer and the mechanic meet: {status(session)} for {minutes} min, until "
-            f"{until}; on the topic session:<id> the database said",
+            f"{until}; with supabase-js the customer listens to the topic session:<id>",
             session,
         )
         return session_id
@@ -202,7 +180,6 @@ class _Scene:
             self._step(session_id, self._customer)
         session = self._mechanic.row("heartbeat_session", p_session_id=session_id)
         self._say("return", f"the mechanic is back within the grace: {status(session)}", session)
-        self._hear()
 
     def _run_out(self, session_id: str) -> None:
         self._say("time", "both stay; nobody ends it")
@@ -220,47 +197,31 @@ class _Scene:
         if result["final_status"] != "completed" or not result["already_ended"]:
             raise StackError(f"The clock did not complete the session: {result}")
 
-    def _pass_until(self, happened: Callable[[], bool], session_id: str, *present: Person) -> None:
+    def _pass_until(
+        self, happened: Callable[[], bool], session_id: str, *present: Person | Browser
+    ) -> None:
         """Lets time pass until something happened; the clock says when it was too long."""
         with self._stage.console.status("Time passes"):
             while not happened():
                 self._step(session_id, *present)
 
-    def _step(self, session_id: str, *present: Person) -> None:
+    def _step(self, session_id: str, *present: Person | Browser) -> None:
         self._time.advance(STEP_SECONDS)
         self._service.rpc("tick_sessions", {}).execute()
-        self._hear()
         for person in present:
             person.row("heartbeat_session", p_session_id=session_id)
-
-    def _hear(self) -> None:
-        for message in self._ear.listen():
-            payload = message["payload"]
-            what = ", ".join(
-                f"{key} {_shown(value)}"
-                for key, value in payload.items()
-                if key not in COMMON and value is not None
-            )
-            self._stage.hear(
-                payload["server_now"],
-                f"[bold]{message['event']}[/] v{payload['version']} {status(payload)}  {what}",
-            )
 
     def _status(self, session_id: str) -> str:
         (session,) = (row for row in self._customer.read("sessions") if row["id"] == session_id)
         return str(session["status"])
 
-    def _check(self) -> None:
-        told = [event for event in self._ear.story if event in STORY]
+    def _check(self, topic: str) -> None:
+        heard = self._customer.heard
+        heard.wait(topic, "session:ended")
+        told = [message.event.removeprefix("session:") for message in heard.on(topic)]
+        told = [event for event in told if event in STORY]
         if told != list(STORY):
             raise StackError(f"The database told {told}, not {list(STORY)}.", "Please report this.")
-        if self._ear.versions != sorted(set(self._ear.versions)):
-            raise StackError(f"The versions do not rise: {self._ear.versions}.")
-
-
-def _shown(value: object) -> str:
-    """A value of a message; of a time, only the clock's part."""
-    try:
-        return clock(value) if isinstance(value, str) else str(value).lower()
-    except ValueError:
-        return str(value)
+        versions = [message.payload["version"] for message in heard.on(topic)]
+        if versions != sorted(set(versions)):
+            raise StackError(f"The versions do not rise: {versions}.")

@@ -1,40 +1,51 @@
 """The third scene: a paid session with all that is around it, and where every cent of it went.
 
-The secret key stands where the edge functions do: it notes Checkouts, hands in the events of
-Stripe and carries out the outbox. Stripe itself is played, see `pretend_stripe`. The clock is the
-fast one, a day back, so that the payout is due while one looks on.
+It is played over HTTP and websockets only: the customer has supabase-js, the mechanic supabase-py,
+and what is behind them are the edge functions, which the database wakes when there is something to
+carry out. The outside is played, see `outside`. The clock is the fast one, a day back, so that the
+payout is due while one looks on.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString, cast
 
+import httpx
 import psycopg
 from psycopg.rows import dict_row
 from rich.table import Table
 
-from taximeter.demo.fast_clock import STEP_SECONDS, Connection, FastClock, no_jobs, value
-from taximeter.demo.pretend_stripe import ACCOUNT, Checkout, PretendStripe
-from taximeter.demo.stage import Cast, clock, money, require, status
-from taximeter.people import Row, as_rows, sign_up
+from taximeter.demo.browser import Browser
+from taximeter.demo.ear import Ear
+from taximeter.demo.fast_clock import Connection, FastClock, no_jobs, value
+from taximeter.demo.outside import WEBHOOK_SECRET, Outside
+from taximeter.demo.pretend_stripe import signed
+from taximeter.demo.stage import Cast, clock, money, only, require, status
+from taximeter.operations import showing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from taximeter.demo.hearing import Message
     from taximeter.demo.stage import Stage
+    from taximeter.people import Person, Row
 
 PLAN = "video15"
+PRICE_CENTS = 1500
+WARNED_MINUTES = 5
 MINUTES = 15
+MINUTES_PRICE_CENTS = 500
 REFUND_CENTS = 600
-TOGETHER_STEPS = 4
+STEP_SECONDS = 60
 DAY_SECONDS = 24 * 3600
-START_BEHIND_SECONDS = DAY_SECONDS + 3600
+START_BEHIND_SECONDS = DAY_SECONDS + 2 * 3600
 REPLAYS = 3
 PROOFS = ("checkout.session", "payment_intent")
-FILE_BYTES = 81920
+FEED = "session_assignments_feed"
+PAGES = {"success_path": "/thanks", "cancel_path": "/plans"}
+RECORDING = b"a recording of brakes that squeal " * 2400
+SECONDS_TO_ANSWER = 30
 CUSTOMER_IS_TOLD = (
     "assignment_accepted",
     "session_started",
@@ -89,81 +100,150 @@ select md5(jsonb_build_array(
 """
 
 
-def play(stage: Stage, cast: Cast) -> None:
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What there is to look at afterwards: the session, and what each side heard."""
+
+    session_id: str
+    customer_heard: list[Message]
+    mechanic_heard: list[Message]
+
+
+def play(stage: Stage, cast: Cast, outside: Outside) -> Played:
     """Plays the scene; the clock is the database's own again when it returns."""
     stage.scene("A paid one, and where every cent of it went")
+    stage.settle(cast.operator)
     with (
         psycopg.connect(
             stage.stack.database_url, autocommit=True, row_factory=dict_row
         ) as connection,
         no_jobs(connection),
         FastClock(connection, START_BEHIND_SECONDS) as time,
+        Browser.open(stage, "buyer") as customer,
+        Ear.open(stage, cast.mechanic) as ear,
     ):
         stage.say(
             "clock", "the clock is the fast one again, and begins yesterday; Stripe is played"
         )
-        _Scene(stage, cast, connection, time).play()
+        stage.say(
+            "clients", "a customer signs up with supabase-js; the mechanic has supabase-py", None
+        )
+        return _Scene(stage, cast, outside, connection, time, customer, ear).play()
 
 
 class _Scene:
-    def __init__(self, stage: Stage, cast: Cast, connection: Connection, time: FastClock) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        cast: Cast,
+        outside: Outside,
+        connection: Connection,
+        time: FastClock,
+        customer: Browser,
+        ear: Ear,
+    ) -> None:
         self._stage = stage
         self._say = stage.say
+        self._outside = outside
+        self._stripe = outside.stripe.stripe
         self._connection = connection
         self._time = time
         self._operator = cast.operator
         self._mechanic = cast.mechanic
-        self._customer = sign_up(stage.stack.url, stage.stack.publishable_key, "buyer")
+        self._customer = customer
+        self._ear = ear
         self._service = stage.service()
-        self._stripe = PretendStripe(self._now)
+        self._told = 0
 
-    def play(self) -> None:
+    def play(self) -> Played:
         session_id = self._buy()
-        self._meet(session_id)
-        self._extend(session_id)
-        self._talk(session_id)
-        self._end(session_id)
-        self._sum_up(session_id)
+        topic = f"session:{session_id}"
+        self._accept(session_id, topic)
+        self._meet(session_id, topic)
+        self._talk(session_id, topic)
+        self._run_short(session_id, topic)
+        self._extend(session_id, topic)
+        self._end(session_id, topic)
+        self._sum_up(session_id, topic)
         self._pay_out()
-        self._refund(session_id)
+        self._refund(session_id, topic)
         self._show_notifications(session_id)
         self._show_ledger()
+        self._explain(session_id)
+        self._compare(topic)
         self._replay()
+        return Played(session_id, self._customer.heard.messages, self._ear.heard.messages)
 
     def _buy(self) -> str:
-        intent = self._customer.row("request_checkout", p_plan=PLAN)
-        price = money(intent["price_cents"])
-        self._say("price", f"the customer asks for {PLAN}: {price}, {status(intent)}", intent)
-        checkout = self._open(intent["price_cents"], "session", intent["id"])
-        self._say("checkout", f"record_checkout: {checkout.id} is open at Stripe")
-        self._take_in(self._stripe.paid(checkout))
-        (intent,) = self._customer.read("checkout_intents")
+        self._customer.listen(f"user:{self._customer.user_id}")
+        self._ear.listen(FEED)
+        self._ear.listen(f"user:{self._mechanic.user_id}")
+        self._say("listen", f"both listen to user:<id>, the mechanic to {FEED} too")
+        self._pay(PRICE_CENTS, mode="session", plan=PLAN, intake={"problem": "they squeal"})
+        intent = only(self._customer.read("checkout_intents"))
         require(intent["status"], "paid")
         self._say("proof", f"the intent is {status(intent)}, and there is a session", intent)
         return str(intent["session_id"])
 
-    def _meet(self, session_id: str) -> None:
-        offer = next(
-            row for row in self._mechanic.rows("mechanic_queue") if row["session_id"] == session_id
-        )
-        self._mechanic.row("accept_assignment", p_assignment_id=offer["assignment_id"])
+    def _accept(self, session_id: str, topic: str) -> None:
+        self._customer.listen(topic)
+        offer = self._ear.heard.wait(FEED, "new_assignment").payload
+        require(offer["session_id"], session_id)
+        session = self._mechanic.row("accept_assignment", p_assignment_id=offer["assignment_id"])
+        self._say("accept", f"the mechanic accepts what he heard of: {status(session)}", session)
+        self._customer.heard.wait(topic, "session:accepted")
+        self._ear.listen(topic)
+
+    def _meet(self, session_id: str, topic: str) -> None:
+        asked = {"session_id": session_id}
+        for token in (
+            self._customer.invoke("livekit-token", asked)["token"],
+            self._mechanic_invokes("livekit-token", asked)["token"],
+        ):
+            seat = self._outside.video.enter(token)
+            self._say("video", f"livekit-token lets {seat.identity} into {seat.room}")
         for person in (self._customer, self._mechanic):
             session = person.row("join_session", p_session_id=session_id)
         require(session["status"], "live")
         until = f"{session['duration_minutes']} min, until {clock(session['expires_at'])}"
-        self._say(
-            "join", f"the mechanic accepts, both join: {status(session)} for {until}", session
-        )
+        self._say("join", f"both join: {status(session)} for {until}", session)
+        self._both_hear(topic, "session:started")
 
-    def _extend(self, session_id: str) -> None:
-        extension = self._customer.row(
-            "request_extension", p_session_id=session_id, p_minutes=MINUTES
+    def _talk(self, session_id: str, topic: str) -> None:
+        file = self._customer.add_file(session_id, "squeal.m4a", "audio/mp4", RECORDING)
+        self._say(
+            "file", f"by session-files the customer adds {file['name']}, {file['size']} bytes", file
         )
-        price = money(extension["price_cents"])
-        self._say("extend", f"{MINUTES} min more for {price}: {status(extension)}", extension)
-        checkout = self._open(extension["price_cents"], "extension", extension["id"])
+        self._both_hear(topic, "file:added")
+        found = self._mechanic_invokes(f"session-files?session_id={session_id}", method="GET")
+        seen: Row = only(found["files"])
+        content = httpx.get(seen["url"], timeout=SECONDS_TO_ANSWER, trust_env=False).content
+        require((seen["id"], content == RECORDING), (file["id"], True))
+        self._say("file", "the mechanic gets the same bytes from its signed address")
+        self._write(self._customer, "Listen to this", session_id, [file["id"]])
+        self._both_hear(topic, "message:new")
+        self._write(self._mechanic, "That is the front left brake", session_id, [])
+        self._both_hear(topic, "message:new", 2)
+        require(len(self._mechanic.read("session_messages")), 2)
+
+    def _write(
+        self, person: Browser | Person, content: str, session_id: str, files: list[str]
+    ) -> None:
+        message = person.row(
+            "send_session_message", p_session_id=session_id, p_content=content, p_file_ids=files
+        )
+        self._say("chat", f"“{message['content']}”", message)
+
+    def _run_short(self, session_id: str, topic: str) -> None:
+        minutes = self._session(session_id)["duration_minutes"] - WARNED_MINUTES
+        self._say("time", f"{minutes} min pass, both send their heartbeats")
+        for _ in range(minutes):
+            self._step(session_id)
+        self._both_hear(topic, "session:warning")
+
+    def _extend(self, session_id: str, topic: str) -> None:
         before = self._session(session_id)
-        self._take_in(self._stripe.paid(checkout))
+        self._pay(MINUTES_PRICE_CENTS, mode="extension", session_id=session_id, minutes=MINUTES)
         session = self._session(session_id)
         require(session["duration_minutes"], before["duration_minutes"] + MINUTES)
         more = datetime.fromisoformat(session["expires_at"]) - datetime.fromisoformat(
@@ -172,47 +252,35 @@ class _Scene:
         require(more, timedelta(minutes=MINUTES))
         until = f"{session['duration_minutes']} min, until {clock(session['expires_at'])}"
         self._say("proof", f"two events, one extension: {until}", session)
+        self._both_hear(topic, "session:extended")
 
-    def _talk(self, session_id: str) -> None:
-        path = f"{session_id}/squeal.m4a"
-        self._store(path)
-        file = self._customer.row(
-            "register_session_file",
-            p_session_id=session_id,
-            p_storage_path=path,
-            p_name="squeal.m4a",
-            p_type="audio/mp4",
-            p_size=FILE_BYTES,
+    def _end(self, session_id: str, topic: str) -> None:
+        self._step(session_id)
+        result = self._customer.row("end_session_with_semantics", p_session_id=session_id)
+        require(result["final_status"], "completed")
+        require(self._kinds(), END)
+        earning = only(
+            row
+            for row in self._mechanic.read("mechanic_earnings")
+            if row["session_id"] == session_id
         )
-        self._say("file", f"the customer adds {file['name']}, {file['size']} bytes", file)
-        for person, content, files in (
-            (self._customer, "Listen to this", [file["id"]]),
-            (self._mechanic, "That is the front left brake", []),
-        ):
-            message = person.row(
-                "send_session_message",
-                p_session_id=session_id,
-                p_content=content,
-                p_file_ids=files,
-            )
-            self._say("chat", f"“{message['content']}”", message)
-        require(len(self._mechanic.read("session_messages")), 2)
+        self._say(
+            "end",
+            f"the customer ends it: {status(result, 'final_status')}; of "
+            f"{money(earning['gross_cents'])} the mechanic has earned "
+            f"{money(earning['share_cents'])}, the platform {money(earning['platform_cents'])}",
+            result,
+        )
+        self._both_hear(topic, "session:ended")
+        self._stage.settle(self._operator)
+        room = f"session-{session_id}"
+        require(self._outside.video.removed, [room])
+        self._say("outbox", f"the database woke dispatch-outbox: LiveKit has removed {room}")
+        told = only(t for t in self._outside.tracked if t.body["session_id"] == session_id)
+        self._say("outbox", f"and the CRM was told of {told.body['payload']['event']}")
 
-    def _store(self, path: str) -> None:
-        """What the storage server writes of an upload, as the person who uploads."""
-        with self._connection.transaction():
-            self._connection.execute(
-                "select set_config('role', 'authenticated', true),"
-                " set_config('request.jwt.claims', %s, true)",
-                (json.dumps({"sub": self._customer.user_id, "role": "authenticated"}),),
-            )
-            self._connection.execute(
-                "insert into storage.objects (bucket_id, name, owner_id, metadata)"
-                " values ('session-files', %s, %s, jsonb_build_object('size', %s::int))",
-                (path, self._customer.user_id, FILE_BYTES),
-            )
-
-    def _sum_up(self, session_id: str) -> None:
+    def _sum_up(self, session_id: str, topic: str) -> None:
+        self._time.advance(STEP_SECONDS)
         summary = self._mechanic.row(
             "submit_session_summary",
             p_session_id=session_id,
@@ -222,6 +290,92 @@ class _Scene:
         )
         require(self._customer.row("get_session_summary", p_session_id=session_id), summary)
         self._say("summary", f"the mechanic sums up: “{summary['findings']}”")
+        self._both_hear(topic, "session:summary")
+        self._stage.settle(self._operator)
+        mail = only(self._outside.mailbox.mails)
+        self._say("mail", f"the mail server takes one in, to {mail['to']}: “{mail['subject']}”")
+
+    def _pay_out(self) -> None:
+        payout = self._payout("blocked")
+        self._say(
+            "payout", f"{money(payout['amount_cents'])}: {status(payout)}, no account", payout
+        )
+        pages = {"return_path": "/earnings", "refresh_path": "/earnings"}
+        account = self._mechanic_invokes("connect-account", pages)["account"]
+        payout = self._payout("pending")
+        due = clock(payout["due_at"])
+        self._say(
+            "account",
+            f"connect-account makes {account} at Stripe: {status(payout)}, due tomorrow at {due}",
+            payout,
+        )
+        self._time.advance(DAY_SECONDS)
+        self._connection.execute("select private.run_job('dispatch-outbox')")
+        self._say("job", "a day later the job puts it into the outbox")
+        self._stage.settle(self._operator)
+        transfer = only(self._stripe.objects("transfer"))
+        require((transfer["amount"], transfer["destination"]), (payout["amount_cents"], account))
+        self._tell()
+        payout = self._payout("paid")
+        require(payout["stripe_transfer_id"], transfer["id"])
+        amount = money(transfer["amount"])
+        self._say(
+            "payout", f"{amount} at Stripe by {transfer['id']}, once: {status(payout)}", payout
+        )
+
+    def _refund(self, session_id: str, topic: str) -> None:
+        self._time.advance(STEP_SECONDS)
+        refund = self._operator.row(
+            "refund_session",
+            p_session_id=session_id,
+            p_key="goodwill",
+            p_amount_cents=REFUND_CENTS,
+            p_reason="the brakes still squeal",
+        )
+        require(refund["to_card_cents"], REFUND_CENTS)
+        self._say("refund", f"the operator gives {money(REFUND_CENTS)} back, to the card", refund)
+        self._stage.settle(self._operator)
+        for kind in ("refund", "transfer_reversal"):
+            for made in reversed(self._stripe.objects(kind)):
+                self._say("refund", f"Stripe has a {kind} of {money(made['amount'])}: {made['id']}")
+        self._tell()
+        self._both_hear(topic, "session:ended", 2)
+
+    def _explain(self, session_id: str) -> None:
+        self._say(
+            "explain", "explain_session tells the customer all of it; an admin also sees more"
+        )
+        account = self._customer.row("explain_session", p_session_id=session_id)
+        self._stage.console.print(showing.account(account))
+
+    def _compare(self, topic: str) -> None:
+        """The mechanic may listen once he has accepted; from then on they hear the same."""
+        customer, mechanic = self._customer.heard.on(topic), self._ear.heard.on(topic)
+        require(customer[0].event, "session:accepted")
+        require(customer[1:], mechanic)
+        self._say(
+            "heard",
+            f"from then on both heard the same {len(mechanic)} messages of the session, in the "
+            "same order, over one socket each",
+        )
+
+    def _replay(self) -> None:
+        before = self._fingerprint()
+        told = list(self._stripe.told)
+        for event in told * REPLAYS:
+            self._webhook(event, is_known=True)
+        self._say("replay", f"all {len(told)} webhooks again, {REPLAYS} times: each is a duplicate")
+        proofs = [event for event in told if event["data"]["object"]["object"] in PROOFS]
+        for event in proofs:
+            self._webhook(self._stripe.again(event))
+        self._say("replay", f"the {len(proofs)} proofs of payment again, under new event ids")
+        after = self._fingerprint()
+        for when, fingerprint in (("before", before), ("after", after)):
+            self._say(
+                when, f"ledger, sessions, payouts, refunds and outbox: [bold]{fingerprint}[/]"
+            )
+        require(after, before)
+        self._say("replay", "nothing has changed")
 
     def _show_notifications(self, session_id: str) -> None:
         for name, person, expected in (
@@ -234,58 +388,6 @@ class _Scene:
                 line = f"{name}: [bold]{row['title']}[/]. {row['body']}"
                 self._stage.hear(row["created_at"], line)
         self._say("told", "both sides were notified of what concerns them, once each")
-
-    def _end(self, session_id: str) -> None:
-        for _ in range(TOGETHER_STEPS):
-            self._time.advance(STEP_SECONDS)
-            for person in (self._customer, self._mechanic):
-                person.row("heartbeat_session", p_session_id=session_id)
-        result = self._customer.row("end_session_with_semantics", p_session_id=session_id)
-        require(result["final_status"], "completed")
-        require(self._kinds(), END)
-        (earning,) = (
-            row
-            for row in self._mechanic.read("mechanic_earnings")
-            if row["session_id"] == session_id
-        )
-        minutes = TOGETHER_STEPS * STEP_SECONDS // 60
-        self._say(
-            "end",
-            f"{minutes} min later it ends: {status(result, 'final_status')}; of "
-            f"{money(earning['gross_cents'])} the mechanic has earned "
-            f"{money(earning['share_cents'])}, the platform {money(earning['platform_cents'])}",
-            result,
-        )
-
-    def _pay_out(self) -> None:
-        payout = self._payout("blocked")
-        self._say(
-            "payout", f"{money(payout['amount_cents'])}: {status(payout)}, no account", payout
-        )
-        self._call("set_stripe_account", p_mechanic_id=self._mechanic.user_id, p_account=ACCOUNT)
-        payout = self._payout("pending")
-        due = clock(payout["due_at"])
-        self._say("account", f"set_stripe_account: {status(payout)}, due tomorrow at {due}", payout)
-        self._time.advance(DAY_SECONDS)
-        self._connection.execute("select private.run_job('dispatch-outbox')")
-        self._payout("submitted")
-        self._say("job", "a day later dispatch-outbox puts it into the outbox")
-        self._work("stripe.transfer")
-        payout = self._payout("paid")
-        transfer = payout["stripe_transfer_id"]
-        self._say("payout", f"the mechanic is {status(payout)} by {transfer}", payout)
-
-    def _refund(self, session_id: str) -> None:
-        refund = self._operator.row(
-            "refund_session",
-            p_session_id=session_id,
-            p_key="goodwill",
-            p_amount_cents=REFUND_CENTS,
-            p_reason="the brakes still squeal",
-        )
-        require(refund["to_card_cents"], REFUND_CENTS)
-        self._say("refund", f"the operator gives {money(REFUND_CENTS)} back, to the card", refund)
-        self._work("stripe.refund", "stripe.refund", "stripe.transfer_reversal")
 
     def _show_ledger(self) -> None:
         rows = self._connection.execute(_BALANCES).fetchall()
@@ -307,85 +409,57 @@ class _Scene:
         require(self._operator.rows("ledger_invariants"), [])
         self._say("audit", "ledger_invariants() has 0 rows")
 
-    def _replay(self) -> None:
-        before = self._fingerprint()
-        told = self._stripe.told
-        for event in told * REPLAYS:
-            require(self._ingest(event), {"status": "processed", "duplicate": True, "error": None})
-        self._say("replay", f"all {len(told)} webhooks again, {REPLAYS} times: each is a duplicate")
-        proofs = [event for event in told if event["data"]["object"]["object"] in PROOFS]
-        for event in proofs:
-            answer = self._ingest(self._stripe.again(event))
-            require(answer, {"status": "processed", "duplicate": False, "error": None})
-        self._say("replay", f"the {len(proofs)} proofs of payment again, under new event ids")
-        after = self._fingerprint()
-        for when, fingerprint in (("before", before), ("after", after)):
-            self._say(
-                when, f"ledger, sessions, payouts, refunds and outbox: [bold]{fingerprint}[/]"
-            )
-        require(after, before)
-        self._say("replay", "nothing has changed")
-
-    def _call(self, function: str, **arguments: object) -> list[Row]:
-        """With the secret key, as an edge function does."""
-        return as_rows(self._service.rpc(function, arguments).execute().data)
-
-    def _open(self, cents: int, purpose: str, purpose_id: str) -> Checkout:
-        checkout = self._stripe.open_checkout(cents, purpose, purpose_id)
-        self._call(
-            "record_checkout",
-            p_purpose=purpose,
-            p_purpose_id=purpose_id,
-            p_checkout_session_id=checkout.id,
+    def _pay(self, cents: int, **order: Any) -> None:
+        """A Checkout from the edge function, paid at Stripe, which tells the webhook of it."""
+        opened = self._customer.invoke("create-checkout", {**order, **PAGES})
+        checkout = self._stripe.get("checkout.session", opened["id"])
+        require(checkout["amount_total"], cents)
+        self._say(
+            "checkout", f"create-checkout: {checkout['id']} is open at Stripe, {money(cents)}"
         )
-        return checkout
+        self._stripe.pay(checkout["id"])
+        self._tell()
 
-    def _take_in(self, events: Iterable[Row]) -> None:
-        for event in events:
-            answer = self._ingest(event)
-            require(answer, {"status": "processed", "duplicate": False, "error": None})
-            self._stage.hear(None, f"[bold]{event['type']}[/] {event['id']}: {answer['status']}")
+    def _tell(self) -> None:
+        """What Stripe has to tell since the last time, as it comes to the webhook."""
+        new = self._stripe.told[self._told :]
+        self._told += len(new)
+        for event in new:
+            self._webhook(event)
+            self._stage.hear(None, f"stripe-webhook: [bold]{event['type']}[/] {event['id']}")
 
-    def _ingest(self, event: Row) -> Row:
-        (answer,) = self._call("ingest_stripe_event", p_event=event)
-        return answer
+    def _webhook(self, event: Row, *, is_known: bool = False) -> None:
+        body, signature = signed(event, WEBHOOK_SECRET)
+        answer = httpx.post(
+            f"{self._stage.stack.url}/functions/v1/stripe-webhook",
+            content=body,
+            headers={"stripe-signature": signature},
+            timeout=SECONDS_TO_ANSWER,
+            trust_env=False,
+        )
+        require(answer.json(), {"received": True, "status": "processed", "duplicate": is_known})
 
-    def _work(self, *expected: str) -> None:
-        """A worker's rounds, until nothing is due: claims, asks Stripe, says what it answered."""
-        done = []
-        while effects := self._call("claim_outbox", p_worker="demo", p_limit=10):
-            for effect in effects:
-                if not effect["topic"].startswith("stripe."):
-                    self._sends(effect)
-                    continue
-                answer, events = self._stripe.does(effect)
-                completed = self._service.rpc(
-                    "complete_outbox",
-                    {
-                        "p_id": effect["id"],
-                        "p_lease_token": effect["lease_token"],
-                        "p_result": answer,
-                    },
-                ).execute()
-                require(completed.data, True)
-                amount = money(effect["payload"]["amount"])
-                self._say("outbox", f"{effect['topic']} of {amount}: a worker gets {answer['id']}")
-                self._take_in(events)
-                done.append(effect["topic"])
-        require(sorted(done), sorted(expected))
+    def _mechanic_invokes(
+        self, function: str, body: Row | None = None, method: str = "POST"
+    ) -> Row:
+        options = {"method": method, "body": body, "responseType": "json"}
+        return cast("Row", self._mechanic.client.functions.invoke(function, options))
 
-    def _sends(self, effect: Row) -> None:
-        lease = {"p_id": effect["id"], "p_lease_token": effect["lease_token"]}
-        require(self._service.rpc("complete_outbox", lease).execute().data, True)
-        what = effect["payload"].get("subject") or effect["payload"].get("event")
-        self._say("outbox", f"{effect['topic']}: a worker sends “{what}”")
+    def _both_hear(self, topic: str, event: str, times: int = 1) -> None:
+        for client in (self._customer, self._ear):
+            client.heard.wait(topic, event, times)
+
+    def _step(self, session_id: str) -> None:
+        self._time.advance(STEP_SECONDS)
+        self._service.rpc("tick_sessions", {}).execute()
+        for person in (self._customer, self._mechanic):
+            person.row("heartbeat_session", p_session_id=session_id)
 
     def _session(self, session_id: str) -> Row:
-        (session,) = (row for row in self._customer.read("sessions") if row["id"] == session_id)
-        return session
+        return only(row for row in self._customer.read("sessions") if row["id"] == session_id)
 
     def _payout(self, expected: str) -> Row:
-        (payout,) = self._mechanic.read("payouts")
+        payout = only(self._mechanic.read("payouts"))
         require(payout["status"], expected)
         return payout
 
@@ -395,10 +469,6 @@ class _Scene:
         for row in self._connection.execute(_BALANCES):
             kinds[row["kind"]] += row["cents"]
         return dict(kinds)
-
-    def _now(self) -> int:
-        query: LiteralString = "select floor(extract(epoch from private.clock()))::bigint as value"
-        return int(value(self._connection, query))
 
     def _fingerprint(self) -> str:
         return str(value(self._connection, _STATE))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.table import Table
 from supabase import Client, ClientOptions, create_client
@@ -14,23 +15,20 @@ from taximeter.people import as_rows
 from taximeter.stack.settings import StackError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
+    from taximeter.demo.hearing import Message
     from taximeter.people import Person, Row
-    from taximeter.stack.settings import Keys
+    from taximeter.stack.supervisor import Stack
 
+T = TypeVar("T")
 
-class Place(Protocol):
-    """Where the demo is played: a stack that runs, or what stands for one."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def database_url(self) -> str: ...
-    @property
-    def publishable_key(self) -> str: ...
-    @property
-    def keys(self) -> Keys | None: ...
+SETTLE_SECONDS = 20.0
+LOOK_SECONDS = 0.05
+# What every message says besides what it is about.
+COMMON = {"status", "version", "server_now", "created_at", "uploaded_by"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,9 @@ class Cast:
 
 
 class Stage:
-    """Prints each step with its number and the time of the server."""
+    """Prints each step with its number and the time of the server, and what is heard meanwhile."""
 
-    def __init__(self, console: Console, stack: Place) -> None:
+    def __init__(self, console: Console, stack: Stack) -> None:
         self.console = console
         self.stack = stack
         self._step = 0
@@ -66,10 +64,34 @@ class Stage:
         self.console.print(grid)
 
     def hear(self, at: str | None, line: str) -> None:
-        """Something the database said by itself, below the step that caused it."""
+        """Something that was said without having been asked for, when it came."""
         grid = _grid()
         grid.add_row("", clock(at), "", f"[magenta]»[/] {line}")
         self.console.print(grid)
+
+    def heard(self, client: str, message: Message) -> None:
+        """A broadcast, as it comes to a client."""
+        payload = message.payload
+        line = f"{client}: [bold]{message.event}[/]"
+        if "version" in payload:
+            line += f" v{payload['version']} {status(payload)}"
+        what = ", ".join(
+            f"{key} {_shown(value)}"
+            for key, value in payload.items()
+            if key not in COMMON and not key.endswith("id") and value is not None
+        )
+        self.hear(payload.get("server_now") or payload.get("created_at"), f"{line}  {what}")
+
+    def settle(self, operator: Person) -> None:
+        """Waits until all of the outbox is carried out; the database itself wakes who does it."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while waiting := _waiting(operator):
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{waiting} effects still wait in the outbox.",
+                    "The log of the function dispatch-outbox tells why.",
+                )
+            time.sleep(LOOK_SECONDS)
 
     def show_events(self, operator: Person, session_id: str) -> None:
         query = operator.client.table("session_events").select("*")
@@ -107,8 +129,32 @@ def require(actual: object, expected: object) -> None:
         raise StackError(f"It is {actual}, not {expected}.", "Please report this.")
 
 
+def only(found: Iterable[T]) -> T:
+    """The one thing that there is; two would be one too many."""
+    things = list(found)
+    require(len(things), 1)
+    return things[0]
+
+
 def clock(value: str | None) -> str:
     return datetime.fromisoformat(value).strftime("%H:%M:%S.%f")[:-3] if value else ""
+
+
+def _shown(value: object) -> str:
+    """A value of a message; of a time, only the clock's part."""
+    try:
+        return clock(value) if isinstance(value, str) else str(value).lower()
+    except ValueError:
+        return str(value)
+
+
+def _waiting(operator: Person) -> int:
+    (metric,) = (
+        metric
+        for metric in operator.rows("session_health_dashboard")
+        if (metric["category"], metric["metric"]) == ("outbox", "waiting")
+    )
+    return int(metric["value"])
 
 
 def _grid() -> Table:

@@ -156,8 +156,10 @@ def _role_exists(connection: psycopg.Connection[Any], name: str) -> bool:
     return row is not None
 
 
-def push_migrations(url: str, project: Path = CHECKOUT) -> str:
+def push_migrations(url: str, project: Path = CHECKOUT, *, seed: bool = False) -> str:
     """Apply `project`/supabase/migrations by the real `supabase db push`; returns what it printed.
+
+    `seed` applies supabase/seed.sql too, when its text is not what was applied before.
 
     The CLI writes into its project and its home, so it gets a copy of what it reads and a home of
     its own.
@@ -170,10 +172,14 @@ def push_migrations(url: str, project: Path = CHECKOUT) -> str:
         source = project / "supabase"
         (copy / "supabase").mkdir(parents=True)
         shutil.copytree(source / "migrations", copy / "supabase" / "migrations")
-        if (source / "config.toml").exists():
-            shutil.copy(source / "config.toml", copy / "supabase" / "config.toml")
+        for name in ("config.toml", "seed.sql"):
+            if (source / name).exists():
+                shutil.copy(source / name, copy / "supabase" / name)
         finished = subprocess.run(
-            [str(command_line), "db", "push", f"--remote={url}", "--yes"],
+            [
+                *(str(command_line), "db", "push", f"--remote={url}", "--yes"),
+                *(("--include-seed",) if seed else ()),
+            ],
             cwd=copy,
             env={
                 "PATH": os.environ.get("PATH", os.defpath),
@@ -271,7 +277,32 @@ class Cluster:
         self._port = None
         if self._running_port() is None:
             return
-        self._run("pg_ctl", "stop", "-D", str(self.data), "-m", mode, "-w", "-t", "60")
+        try:
+            self._run("pg_ctl", "stop", "-D", str(self.data), "-m", mode, "-w", "-t", "60")
+        except PostgresError:
+            # Somebody else, a guard for example, has been faster.
+            if self.is_running:
+                raise
+
+    def guard(self) -> subprocess.Popen[bytes]:
+        """A process that stops the server when its standard input ends.
+
+        The server survives who starts it. With a guard it ends with the holder of that pipe,
+        however that one ends.
+        """
+        return subprocess.Popen(
+            [
+                *("sh", "-c", 'read -r _; exec "$0" stop -D "$1" -m fast -w -t 60'),
+                *(str(self.bin_dir / "pg_ctl"), str(self.data)),
+            ],
+            cwd=self.directory,
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **_identity(),
+        )
 
     def kill(self) -> None:
         """End the server as a power cut of its process would, for crash tests."""
@@ -383,10 +414,6 @@ class Cluster:
         return lines
 
     def _run(self, program: str, *arguments: str) -> None:
-        identity: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            account = _server_account()
-            identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         # pg_ctl leaves the server behind with the streams it was given: a pipe would never close.
         with tempfile.TemporaryFile() as output:
             finished = subprocess.run(
@@ -399,7 +426,7 @@ class Cluster:
                 start_new_session=True,
                 timeout=120,
                 check=False,
-                **identity,
+                **_identity(),
             )
             output.seek(0)
             said = output.read().decode(errors="replace").strip()
@@ -443,6 +470,14 @@ def remove_everything() -> None:
     # A folder that somebody chose may hold more than ours.
     if not os.environ.get("TAXIMETER_HOME"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _identity() -> dict[str, Any]:
+    """Whom the server's programs run as, as arguments for a new process."""
+    if os.geteuid() != 0:
+        return {}
+    account = _server_account()
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def _server_account() -> pwd.struct_passwd:

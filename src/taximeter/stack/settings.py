@@ -11,17 +11,19 @@ import hashlib
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from taximeter.stack.postgres import CHECKOUT, home
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 API_PORT = 54321
 DATABASE_PORT = 54322
 MAX_BODY_BYTES = 1024 * 1024
+MAX_UPLOAD_BYTES = 12 * 1024 * 1024
 
 
 class StackError(Exception):
@@ -43,10 +45,19 @@ class Settings:
     cron: bool = True
     project: Path = CHECKOUT
     max_body_bytes: int = MAX_BODY_BYTES
+    # What the edge functions read besides what the stack makes and `functions/.env` says.
+    functions_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # The demo people of supabase/seed.sql.
+    seed: bool = False
+    max_upload_bytes: int = MAX_UPLOAD_BYTES
 
     @property
     def cluster_directory(self) -> Path:
         return self.directory / "db"
+
+    @property
+    def storage_directory(self) -> Path:
+        return self.directory / "storage"
 
     @property
     def keys_file(self) -> Path:
@@ -61,8 +72,20 @@ class Settings:
         return self.directory / "lock"
 
     @property
+    def functions_directory(self) -> Path:
+        return self.project / "supabase" / "functions"
+
+    @property
     def api_log(self) -> Path:
         return self.directory / "api.log"
+
+    @property
+    def realtime_log(self) -> Path:
+        return self.directory / "realtime.log"
+
+    @property
+    def functions_logs(self) -> Path:
+        return self.directory / "functions"
 
     @property
     def supervisor_log(self) -> Path:
@@ -76,6 +99,9 @@ class Keys:
     publishable: str
     secret: str
     jwt_secret: str
+    dispatch_secret: str
+    cron_secret: str
+    health_secret: str
 
 
 def _api_key(kind: str) -> str:
@@ -86,17 +112,23 @@ def _api_key(kind: str) -> str:
 
 def load_keys(file: Path) -> Keys:
     """The keys of a stack, made on first use in a file that only its owner can read."""
-    if file.exists():
-        try:
-            return Keys(**json.loads(file.read_text()))
-        except (ValueError, TypeError) as error:
-            raise StackError(
-                f"The key file {file} cannot be read.", "Delete it; the next start makes new keys."
-            ) from error
-    keys = Keys(_api_key("publishable"), _api_key("secret"), secrets.token_urlsafe(48))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_private(file, json.dumps(asdict(keys)))
+    try:
+        kept = json.loads(file.read_text()) if file.exists() else {}
+        keys = Keys(**_new_keys() | kept)
+    except (ValueError, TypeError) as error:
+        raise StackError(
+            f"The key file {file} cannot be read.", "Delete it; the next start makes new keys."
+        ) from error
+    # Also when a key has been added since they were made.
+    if asdict(keys) != kept:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_private(file, json.dumps(asdict(keys)))
     return keys
+
+
+def _new_keys() -> dict[str, str]:
+    made = {key.name: secrets.token_urlsafe(48) for key in fields(Keys)}
+    return made | {"publishable": _api_key("publishable"), "secret": _api_key("secret")}
 
 
 def write_private(file: Path, text: str) -> None:

@@ -1,9 +1,10 @@
 """Starts, watches and ends the parts of a local stack.
 
-One object owns them all: the database cluster and the API process. Whatever happens (a failed
-start, Ctrl-C, a part that dies), it ends what it started. While it lives it holds a lock in the
-stack's folder, so a state file left behind by a crash is never mistaken for a running stack and
-never leads to a signal to somebody else's process.
+One object owns them all: the database cluster, the API with its gateway, Realtime, the edge
+functions and the delivery of what the database sends. Whatever happens (a failed start, Ctrl-C, a
+part that dies), it ends what it started; should it be killed itself, each part notices and ends.
+While it lives it holds a lock in the stack's folder, so a state file left behind by a crash is
+never mistaken for a running stack and never leads to a signal to somebody else's process.
 """
 
 from __future__ import annotations
@@ -17,28 +18,35 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import httpx
 import psycopg
 
+from taximeter.stack import functions as edge
+from taximeter.stack import net
 from taximeter.stack.api import Api, probe
 from taximeter.stack.postgres import Cluster, PostgresError, push_migrations
+from taximeter.stack.process import Server, last_lines
 from taximeter.stack.settings import Keys, Settings, StackError, load_keys, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType, TracebackType
+
+Part = TypeVar("Part")
 
 WATCH_SECONDS = 1.0
 HEALTH_EVERY = 10
 FAILURES_UNTIL_DEAD = 3
-DETACHED_START_SECONDS = 60.0
+DETACHED_START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 LOCK_SECONDS = 0.5
-LOG_LINES = 15
+HEALTH_SECONDS = 5.0
 
 
 class PartDiedError(StackError):
@@ -59,6 +67,8 @@ class State:
     api_pid: int | None = None
     database_url: str = ""
     database_port: int | None = None
+    realtime_url: str = ""
+    functions: dict[str, str] = field(default_factory=dict)
     started_at: float = 0.0
     message: str = ""
     hint: str = ""
@@ -71,12 +81,22 @@ def _silent(_: str) -> None:
 class Stack:
     """The parts of one stack. Use it as a context manager, or call `start` and `stop`."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = _silent) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        say: Callable[[str], None] = _silent,
+        *,
+        functions: Sequence[edge.Function] = edge.FUNCTIONS,
+    ) -> None:
         self.settings = settings
         self._say = say
+        self._table = functions
         self._parts = ExitStack()
         self._cluster: Cluster | None = None
         self._api: Api | None = None
+        self._realtime: Server | None = None
+        self._functions: edge.Functions | None = None
+        self._net: net.Delivery | None = None
         # Kept apart from the cluster, which no longer tells them when its server has died.
         self._database_url = ""
         self._database_port: int | None = None
@@ -96,15 +116,23 @@ class Stack:
 
     @property
     def cluster(self) -> Cluster:
-        if self._cluster is None:
-            raise StackError("The stack is not running.", "Start it with `taximeter up`.")
-        return self._cluster
+        return _running(self._cluster)
 
     @property
     def api(self) -> Api:
-        if self._api is None:
-            raise StackError("The stack is not running.", "Start it with `taximeter up`.")
-        return self._api
+        return _running(self._api)
+
+    @property
+    def realtime(self) -> Server:
+        return _running(self._realtime)
+
+    @property
+    def functions(self) -> edge.Functions:
+        return _running(self._functions)
+
+    @property
+    def net(self) -> net.Delivery:
+        return _running(self._net)
 
     @property
     def url(self) -> str:
@@ -112,9 +140,7 @@ class Stack:
 
     @property
     def publishable_key(self) -> str:
-        if self.keys is None:
-            raise StackError("The stack is not running.", "Start it with `taximeter up`.")
-        return self.keys.publishable
+        return _running(self.keys).publishable
 
     @property
     def database_url(self) -> str:
@@ -134,8 +160,7 @@ class Stack:
                 raise StackError(str(error), hint) from error
             self._write_state("ready")
         except BaseException as error:
-            self._parts.close()
-            self._cluster = self._api = None
+            self.stop()
             if isinstance(error, StackError) and not isinstance(error, AlreadyRunningError):
                 self._write_state("failed", error)
             raise
@@ -143,25 +168,48 @@ class Stack:
     def stop(self) -> None:
         """Ends the parts in reverse order; harmless when nothing runs."""
         self._parts.close()
-        self._cluster = self._api = None
+        self._cluster = self._api = self._realtime = self._functions = self._net = None
 
     def check(self, *, thorough: bool = True) -> None:
         """Raises `PartDiedError` when a part is gone or, if thorough, no longer answers."""
-        reason = self.api.died()
-        if reason is not None:
-            raise PartDiedError("API", reason, self.settings.api_log)
+        for died in self._gone():
+            raise died
+        if thorough:
+            for died in self._silent():
+                raise died
+
+    def _gone(self) -> Iterator[PartDiedError]:
+        """The parts that have ended, the one that others depend on first."""
         if not self.cluster.is_running:
-            raise PartDiedError("database", _last_words(self.cluster.log), self.cluster.log)
-        if not thorough:
-            return
+            words = f"its server has ended, its last words:\n{last_lines(self.cluster.log)}"
+            yield PartDiedError("database", words, self.cluster.log)
+        processes = (self.realtime, *self.functions.parts.values())
+        for part, died, log in (
+            ("API", self.api.died, self.settings.api_log),
+            *((process.name, process.died, process.log) for process in processes),
+            ("net delivery", self.net.died, self.settings.supervisor_log),
+        ):
+            reason = died()
+            if reason is not None:
+                yield PartDiedError(part, reason, log)
+
+    def _silent(self) -> Iterator[PartDiedError]:
+        """The parts that run but do not answer."""
         try:
             with psycopg.connect(self.cluster.url(), connect_timeout=5) as connection:
                 connection.execute("select 1")
         except psycopg.Error as error:
-            raise PartDiedError("database", str(error).strip(), self.cluster.log) from error
+            yield PartDiedError("database", str(error).strip(), self.cluster.log)
         silent = [part for part, well in self.api.health().items() if not well]
         if silent:
-            raise PartDiedError("API", f"no answer from {', '.join(silent)}", self.settings.api_log)
+            reason = f"no answer from {', '.join(silent)}"
+            yield PartDiedError("API", reason, self.settings.api_log)
+        if not _realtime_is_well(self.realtime.url):
+            yield PartDiedError(self.realtime.name, "no answer", self.realtime.log)
+        for name, well in _functions_health(self.functions.urls).items():
+            if not well:
+                part = self.functions.parts[name]
+                yield PartDiedError(part.name, "no answer", part.log)
 
     def watch(self, ended: threading.Event) -> None:
         """Returns when `ended` is set, raises `PartDiedError` when a part is gone for good."""
@@ -174,8 +222,7 @@ class Stack:
             except PartDiedError as error:
                 failures += 1
                 # A part that is only slow gets another chance, one whose process ended does not.
-                exists = self.api.died() is None and self.cluster.is_running
-                if exists and failures < FAILURES_UNTIL_DEAD:
+                if failures < FAILURES_UNTIL_DEAD and not any(self._gone()):
                     continue
                 self._write_state("failed", error)
                 raise
@@ -202,28 +249,90 @@ class Stack:
             settings.cluster_directory, port=settings.database_port, cron=settings.cron
         )
         self._parts.callback(cluster.stop)
+        # What a supervisor that was killed has left may be about to be stopped by its guard.
+        cluster.stop()
         cluster.start()
+        self._parts.callback(_release, cluster.guard())
         self._cluster = cluster
         self._database_url, self._database_port = cluster.url(), cluster.port
         self._say_port("database", settings.database_port, cluster.port)
 
-        self._say("Applying the migrations")
-        push_migrations(cluster.url(), settings.project)
+        self._say("Applying the migrations and starting the API, Realtime and the edge functions")
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            # Nothing that starts meanwhile looks at what the migrations make.
+            migrated = beside.submit(
+                push_migrations, cluster.url(), settings.project, seed=settings.seed
+            )
+            api = self._start_api(cluster, self.keys)
+            environment = self._start_behind(cluster, api, self.keys)
+            migrated.result()
+        with psycopg.connect(cluster.url()) as connection:
+            # Unless somebody has been quick enough to ask the API on a port it had before.
+            connection.execute("notify pgrst, 'reload schema'")
 
-        self._say("Starting the API")
+        # With these the database wakes the dispatcher, as in a project that has set them.
+        _keep_in_vault(
+            cluster.url(),
+            {"project_url": api.url, "dispatch_secret": environment["DISPATCH_SECRET"]},
+        )
+        delivery = net.Delivery(cluster.url())
+        self._parts.callback(delivery.stop)
+        delivery.start()
+        self._net = delivery
+        self.check()
+
+    def _start_api(self, cluster: Cluster, keys: Keys) -> Api:
+        settings = self.settings
         api = Api(
             rest_database_url=cluster.url(user="stack_rest"),
             auth_database_url=cluster.url(user="supabase_auth_admin"),
-            keys=self.keys,
+            storage_database_url=cluster.url(user="supabase_storage_admin"),
+            storage_directory=settings.storage_directory,
+            keys=keys,
             port=settings.api_port,
             max_body_bytes=settings.max_body_bytes,
+            max_upload_bytes=settings.max_upload_bytes,
             log=settings.api_log,
         )
         self._parts.callback(api.stop)
         api.start()
         self._api = api
         self._say_port("API", settings.api_port, api.port)
-        self.check()
+        return api
+
+    def _start_behind(self, cluster: Cluster, api: Api, keys: Keys) -> Mapping[str, str]:
+        """Starts what the API passes requests on to; returns what the functions are told."""
+        settings = self.settings
+        environment = {
+            **edge.platform_environment(api.url, keys.publishable, keys.secret),
+            "DISPATCH_SECRET": keys.dispatch_secret,
+            "CRON_SECRET": keys.cron_secret,
+            "HEALTH_SECRET": keys.health_secret,
+            **edge.own_environment(settings.functions_directory / ".env"),
+            **settings.functions_environment,
+        }
+        functions = edge.Functions(
+            self._table, settings.functions_directory, settings.functions_logs
+        )
+        realtime = Server("Realtime server", settings.realtime_log)
+        self._parts.callback(functions.stop)
+        self._parts.callback(realtime.stop)
+        functions.start(environment, settings.project / "deno.lock")
+        realtime.serve(
+            [sys.executable, "-m", "taximeter.stack.realtime"],
+            {
+                "database_url": cluster.url(user="stack_realtime"),
+                "jwt_secret": keys.jwt_secret,
+                "publishable_key": keys.publishable,
+                "secret_key": keys.secret,
+                "port": 0,
+            },
+        )
+        realtime.wait()
+        functions.wait()
+        self._functions, self._realtime = functions, realtime
+        api.route(functions.urls, realtime.url)
+        return environment
 
     def _say_port(self, part: str, asked: int | None, got: int | None) -> None:
         if asked and asked != got:
@@ -237,6 +346,8 @@ class Stack:
             api_pid=self._api.pid if self._api else None,
             database_url=self._database_url,
             database_port=self._database_port,
+            realtime_url=self._realtime.url if self._realtime else "",
+            functions=self._functions.urls if self._functions else {},
             started_at=time.time(),
             message=error.message if error else "",
             hint=error.hint if error else "",
@@ -244,12 +355,37 @@ class Stack:
         write_private(self.settings.state_file, json.dumps(asdict(state)))
 
 
-def _last_words(log: Path) -> str:
+def _running(part: Part | None) -> Part:
+    if part is None:
+        raise StackError("The stack is not running.", "Start it with `taximeter up`.")
+    return part
+
+
+def _release(guard: subprocess.Popen[bytes]) -> None:
+    """Lets the guard of the database do its work now."""
+    if guard.stdin:
+        guard.stdin.close()
+    guard.wait()
+
+
+def _keep_in_vault(database_url: str, secrets: Mapping[str, str]) -> None:
+    with psycopg.connect(database_url) as connection:
+        for name, secret in secrets.items():
+            connection.execute("delete from vault.secrets where name = %s", (name,))
+            connection.execute("select vault.create_secret(%s, %s)", (secret, name))
+
+
+def _realtime_is_well(url: str) -> bool:
     try:
-        lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-    except OSError:
-        lines = []
-    return "its server has ended, its last words:\n" + "\n".join(lines)
+        answer = httpx.get(f"{url}/health", timeout=HEALTH_SECONDS, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return answer.is_success
+
+
+def _functions_health(urls: Mapping[str, str]) -> dict[str, bool]:
+    with ThreadPoolExecutor(max_workers=max(1, len(urls))) as pool:
+        return dict(zip(urls, pool.map(edge.answers, urls.values()), strict=True))
 
 
 class AlreadyRunningError(StackError):
@@ -285,13 +421,16 @@ def read_state(settings: Settings) -> State | None:
 
 def parts_health(settings: Settings, state: State) -> dict[str, bool]:
     """How the parts of a running stack are, asked from any shell."""
-    well = {"database": True}
+    well = {"database": True, "net": False}
     try:
         with psycopg.connect(state.database_url, connect_timeout=5) as connection:
-            connection.execute("select 1")
+            well["net"] = connection.execute(net.IS_CONNECTED).fetchone() is not None
     except psycopg.Error:
         well["database"] = False
-    return well | probe(state.api_url, load_keys(settings.keys_file).publishable)
+    well |= probe(state.api_url, load_keys(settings.keys_file).publishable)
+    well["realtime"] = _realtime_is_well(state.realtime_url)
+    functions = _functions_health(state.functions)
+    return well | {f"functions/{name}": ok for name, ok in functions.items()}
 
 
 def start_detached(settings: Settings) -> State:
@@ -300,19 +439,19 @@ def start_detached(settings: Settings) -> State:
         raise AlreadyRunningError(settings)
     settings.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     settings.state_file.unlink(missing_ok=True)
-    arguments = {
-        "directory": str(settings.directory),
-        "api_port": settings.api_port,
-        "database_port": settings.database_port,
-    }
     with settings.supervisor_log.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "taximeter.stack.supervisor", json.dumps(arguments)],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "taximeter.stack.supervisor"],
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            text=True,
             start_new_session=True,
         )
+    # By standard input: it may hold secrets, and arguments can be read by others.
+    if process.stdin:
+        with process.stdin as stdin:
+            stdin.write(json.dumps(asdict(settings), default=str))
     deadline = time.monotonic() + DETACHED_START_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
@@ -394,8 +533,9 @@ def run_until_signalled(settings: Settings, say: Callable[[str], None]) -> None:
 
 def main() -> int:
     """Runs a supervisor for `start_detached`."""
-    arguments: dict[str, Any] = json.loads(sys.argv[1])
-    settings = Settings(**arguments | {"directory": Path(arguments["directory"])})
+    told: dict[str, Any] = json.load(sys.stdin)
+    paths = {name: Path(told[name]) for name in ("directory", "project")}
+    settings = Settings(**told | paths)
 
     def log(line: str) -> None:
         sys.stdout.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}\n")

@@ -4,6 +4,8 @@ import { createClient, type SupabaseClient } from 'npm:@supabase/supabase-js@2.1
 import { apiKey, type Environment, required } from './environment.ts';
 import { Refusal } from './http.ts';
 
+export type { SupabaseClient };
+
 /** Calls a database function by name; what it refuses is thrown as a `Refusal`, as it was said. */
 export type Rpc = (name: string, args?: Record<string, unknown>) => Promise<unknown>;
 

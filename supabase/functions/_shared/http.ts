@@ -130,6 +130,14 @@ export async function readJson(
   return value as Record<string, unknown>;
 }
 
+/** An id from a request, so that a malformed one is told by its name. */
+export function uuid(value: unknown, name: string): string {
+  if (typeof value !== 'string' || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value)) {
+    throw new Refusal(422, 'invalid_argument', `${name} must be a UUID.`);
+  }
+  return value.toLowerCase();
+}
+
 /** The token that the caller presents; whether it is worth anything is for the database to say. */
 export function bearer(request: Request): string {
   const match = /^Bearer +([^\s]+)$/i.exec(request.headers.get('authorization') ?? '');

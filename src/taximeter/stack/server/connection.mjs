@@ -1,5 +1,6 @@
-// A database connection of @supabase/lite that behaves like the hosted API: values, errors and role
-// settings as PostgREST has them, and no statement that changes a right.
+// A database connection of @supabase/lite that behaves like the hosted API: values and role
+// settings as hosted, errors as PostgREST tells them where that is asked for, and no statement that
+// changes a right.
 
 import { createPostgresConnection } from '@supabase/lite/postgres';
 import { sql } from 'kysely';
@@ -62,7 +63,19 @@ function translated(error) {
   });
 }
 
-/** Hosted's login is a member of the API roles only; this one could take others it inherits from. */
+/** For REST. The other parts look at the codes of errors themselves. */
+export function tellErrorsAsPostgrest(connection) {
+  const withContext = connection.withContext.bind(connection);
+  connection.withContext = async (...args) => {
+    try {
+      return await withContext(...args);
+    } catch (error) {
+      throw translated(error);
+    }
+  };
+}
+
+/** Hosted's login is a member of the API roles only; this one could take others it is in. */
 function refusedRole(role) {
   return Object.assign(new Error(`permission denied to set role "${role}"`), {
     name: 'PostgresError',
@@ -98,15 +111,6 @@ export async function openConnection({ url, max }) {
   connection.rlsState = 'active';
 
   let roleSettings = await readRoleSettings(connection.driver);
-
-  const withContext = connection.withContext.bind(connection);
-  connection.withContext = async (...args) => {
-    try {
-      return await withContext(...args);
-    } catch (error) {
-      throw translated(error);
-    }
-  };
 
   const applyContext = connection.applyJwtSessionContext.bind(connection);
   connection.applyJwtSessionContext = async (transaction, vars, setRole) => {

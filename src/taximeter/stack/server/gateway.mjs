@@ -1,34 +1,11 @@
-// One URL for every part, as hosted has it: a prefix chooses the part, OPTIONS is answered here,
-// anything else is a 404 in JSON.
+// One URL for every part, as hosted has it: a prefix chooses the part, anything else is a 404 in
+// JSON.
 
-import { createServer } from 'node:http';
+import { createServer, STATUS_CODES } from 'node:http';
+import { Refused } from './refused.mjs';
 
 const HOST = '127.0.0.1';
 const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
-
-class BodyTooLarge extends Error {}
-
-async function readBody(incoming, limit) {
-  if (Number(incoming.headers['content-length'] ?? 0) > limit) throw new BodyTooLarge();
-  const chunks = [];
-  let size = 0;
-  for await (const chunk of incoming) {
-    size += chunk.length;
-    if (size > limit) throw new BodyTooLarge();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-function answerJson(outgoing, status, body) {
-  const text = JSON.stringify(body);
-  outgoing.writeHead(status, {
-    'access-control-allow-origin': '*',
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(text),
-  });
-  outgoing.end(text);
-}
 
 function answerOptions(incoming, outgoing) {
   outgoing.writeHead(204, {
@@ -40,27 +17,38 @@ function answerOptions(incoming, outgoing) {
   outgoing.end();
 }
 
-function requestHeaders(incoming) {
-  const headers = new Headers();
-  for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
-    headers.append(incoming.rawHeaders[i], incoming.rawHeaders[i + 1]);
-  }
-  // The body is read whole already; its length belongs to the connection, not to the parts.
-  headers.delete('content-length');
-  return headers;
+/** The refusal that a client is told when something was thrown while its request was handled. */
+function refusalFor(error, incoming) {
+  if (error instanceof Refused) return error;
+  process.stderr.write(`${incoming.method} ${incoming.url}: ${error.stack}\n`);
+  return new Refused(500, 'gateway_error', 'The stack failed.', 'Its log says why.');
 }
 
-async function sendResponse(response, incoming, outgoing) {
-  const headers = {};
-  response.headers.forEach((value, name) => {
-    if (name !== 'set-cookie') headers[name] = value;
-  });
-  const cookies = response.headers.getSetCookie();
-  if (cookies.length > 0) headers['set-cookie'] = cookies;
-  const body = Buffer.from(await response.arrayBuffer());
-  if (body.length > 0) headers['content-length'] = body.length;
-  outgoing.writeHead(response.status, headers);
-  outgoing.end(incoming.method === 'HEAD' ? undefined : body);
+/** Answers by a refusal, or ends the connection when an answer has begun already. */
+function refuse(error, incoming, outgoing) {
+  const refused = refusalFor(error, incoming);
+  if (outgoing.headersSent) {
+    outgoing.destroy();
+    return;
+  }
+  // Whoever is still sending reads no answer, so the rest of the body is taken and forgotten.
+  incoming.unpipe();
+  incoming.resume();
+  outgoing.writeHead(refused.status, refused.headers);
+  outgoing.end(refused.body);
+}
+
+/** The same for a connection that wanted to become a WebSocket and has no response object. */
+function refuseUpgrade(error, incoming, socket) {
+  const refused = refusalFor(error, incoming);
+  if (!socket.writable || socket.bytesWritten > 0) {
+    socket.destroy();
+    return;
+  }
+  const headers = Object.entries({ ...refused.headers, connection: 'close' });
+  const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  const status = `${refused.status} ${STATUS_CODES[refused.status]}`;
+  socket.end(`HTTP/1.1 ${status}\r\n${head}\r\n${refused.body}`);
 }
 
 function listen(server, port) {
@@ -74,57 +62,66 @@ function listen(server, port) {
 }
 
 /**
- * @param {{
- *   port: number,
- *   maxBodyBytes: number,
- *   routes: { prefix: string, fetch: (request: Request, info: object) => Promise<Response> }[],
- * }} options
+ * A part's `handle` answers a request and its `upgrade`, if it has one, takes over a connection;
+ * both may call `fail` at any time. A part that answers OPTIONS itself says so.
+ * @typedef {{
+ *   prefix: string,
+ *   answersOptions?: boolean,
+ *   handle: (incoming, outgoing, url: URL, fail: (error: Error) => void) => void | Promise<void>,
+ *   upgrade?: (incoming, socket, head: Buffer, url: URL, fail: (error: Error) => void) => void,
+ * }} Part
+ * @param {{ port: number, parts: Part[] }} options
  */
-export async function startGateway({ port, maxBodyBytes, routes }) {
-  async function handle(incoming, outgoing) {
+export async function startGateway({ port, parts }) {
+  const upgraded = new Set();
+
+  function choose(incoming) {
     // The URL class resolves `..` in all spellings, so a path cannot leave its prefix later.
-    const url = new URL(incoming.url ?? '/', `http://${HOST}`);
-    const route = routes.find(
+    const url = new URL(`http://${HOST}${incoming.url}`);
+    const part = parts.find(
       ({ prefix }) => url.pathname === prefix || url.pathname.startsWith(`${prefix}/`),
     );
-    if (!route) {
-      answerJson(outgoing, 404, {
-        code: 'route_not_found',
-        message: `Nothing is served at ${url.pathname}.`,
-        hint: `Served: ${routes.map(({ prefix }) => prefix).join(', ')}.`,
-      });
-      return;
+    if (!part) {
+      const served = parts.map(({ prefix }) => prefix).join(', ');
+      throw new Refused(
+        404,
+        'route_not_found',
+        `Nothing is served at ${url.pathname}.`,
+        `Served: ${served}.`,
+      );
     }
-    if (incoming.method === 'OPTIONS') {
-      answerOptions(incoming, outgoing);
-      return;
+    return { url, part };
+  }
+
+  async function handle(incoming, outgoing, fail) {
+    const { url, part } = choose(incoming);
+    if (incoming.method === 'OPTIONS' && !part.answersOptions) answerOptions(incoming, outgoing);
+    else await part.handle(incoming, outgoing, url, fail);
+  }
+
+  function upgrade(incoming, socket, head, fail) {
+    const { url, part } = choose(incoming);
+    if (!part.upgrade) {
+      throw new Refused(400, 'upgrade_refused', `There is no WebSocket at ${url.pathname}.`);
     }
-    const body = await readBody(incoming, maxBodyBytes);
-    const hasBody = incoming.method !== 'GET' && incoming.method !== 'HEAD' && body.length > 0;
-    const request = new Request(url, {
-      method: incoming.method,
-      headers: requestHeaders(incoming),
-      body: hasBody ? body : undefined,
-    });
-    const response = await route.fetch(request, { peerAddress: incoming.socket.remoteAddress });
-    await sendResponse(response, incoming, outgoing);
+    part.upgrade(incoming, socket, head, url, fail);
   }
 
   const server = createServer((incoming, outgoing) => {
-    handle(incoming, outgoing).catch((error) => {
-      if (outgoing.headersSent) {
-        outgoing.destroy();
-      } else if (error instanceof BodyTooLarge) {
-        outgoing.setHeader('connection', 'close');
-        answerJson(outgoing, 413, {
-          code: 'body_too_large',
-          message: `The request body is larger than ${maxBodyBytes} bytes.`,
-        });
-      } else {
-        process.stderr.write(`${incoming.method} ${incoming.url}: ${error.stack}\n`);
-        answerJson(outgoing, 500, { code: 'gateway_error', message: 'The stack failed.' });
-      }
-    });
+    const fail = (error) => refuse(error, incoming, outgoing);
+    handle(incoming, outgoing, fail).catch(fail);
+  });
+  server.on('upgrade', (incoming, socket, head) => {
+    upgraded.add(socket);
+    socket.on('close', () => upgraded.delete(socket));
+    // Node has let go of this connection: without a listener an error here would end the process.
+    socket.on('error', () => socket.destroy());
+    const fail = (error) => refuseUpgrade(error, incoming, socket);
+    try {
+      upgrade(incoming, socket, head, fail);
+    } catch (error) {
+      fail(error);
+    }
   });
 
   let actual;
@@ -140,6 +137,7 @@ export async function startGateway({ port, maxBodyBytes, routes }) {
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
+        for (const socket of upgraded) socket.destroy();
       }),
   };
 }

@@ -1,13 +1,18 @@
-// The client API of the local stack in one process: REST and Auth on the stack's database behind
-// one URL. It reads its settings (a JSON object) from standard input, says on standard output where
-// it listens, and ends when standard input closes, so that it never outlives the tool that started
-// it. For development and tests only; it listens on loopback and nowhere else.
+// The local stack's one URL, in one process: REST, Auth and Storage on the stack's database, and
+// the way to the functions and Realtime. It reads its settings (a JSON object in one line) from
+// standard input and says on standard output where it listens; each further line
+// `{"routes": {...}}` tells where the other parts listen now and is answered by
+// `{"event": "routed"}`. It ends when standard input closes, so that it never outlives the tool
+// that started it. For development and tests only; it listens on loopback and nowhere else.
 
 import { createInterface } from 'node:readline';
 import { openAuth } from './auth.mjs';
 import { startGateway } from './gateway.mjs';
+import { inside } from './inside.mjs';
+import { outside } from './outside.mjs';
 import { assertPinned } from './pinned.mjs';
 import { openRest } from './rest.mjs';
+import { openStorage } from './storage.mjs';
 
 /** @param {Record<string, unknown>} message */
 function say(message) {
@@ -22,28 +27,34 @@ function fail(error) {
   setTimeout(() => process.exit(1), 50);
 }
 
-async function readSettings() {
-  const lines = createInterface({ input: process.stdin, terminal: false });
-  return new Promise((resolve, reject) => {
-    let seen = false;
-    lines.on('line', (line) => {
-      if (seen) return;
-      seen = true;
-      try {
-        resolve(JSON.parse(line));
-      } catch (error) {
-        reject(new Error(`The settings on standard input are not JSON: ${error.message}`));
-      }
-    });
-    lines.on('close', () => {
-      if (!seen) reject(new Error('No settings came on standard input.'));
-      else stop();
-    });
-  });
-}
-
 let running;
 let stopping = false;
+
+async function start(settings) {
+  assertPinned();
+  const rest = await openRest(settings);
+  const auth = await openAuth(settings);
+  const storage = await openStorage(settings);
+  const { max_body_bytes: small, max_upload_bytes: large } = settings;
+  const others = outside({ functionBodyBytes: large, realtimeBodyBytes: small });
+  const gateway = await startGateway({
+    port: settings.port,
+    parts: [
+      inside('/rest/v1', rest.fetch, small),
+      inside('/auth/v1', auth.fetch, small),
+      inside('/storage/v1', storage.fetch, large),
+      ...others.parts,
+    ],
+  });
+  running = {
+    async close() {
+      await gateway.close();
+      await Promise.allSettled([rest.close(), auth.close(), storage.close()]);
+    },
+  };
+  say({ event: 'ready', port: gateway.port, asked_port: settings.port });
+  return others;
+}
 
 async function stop() {
   if (stopping) return;
@@ -68,25 +79,16 @@ process.on('unhandledRejection', (error) => {
 });
 
 try {
-  const settings = await readSettings();
-  assertPinned();
-  const rest = await openRest(settings);
-  const auth = await openAuth(settings);
-  const gateway = await startGateway({
-    port: settings.port,
-    maxBodyBytes: settings.max_body_bytes,
-    routes: [
-      { prefix: '/rest/v1', fetch: rest.fetch },
-      { prefix: '/auth/v1', fetch: auth.fetch },
-    ],
-  });
-  running = {
-    async close() {
-      await gateway.close();
-      await Promise.allSettled([rest.close(), auth.close()]);
-    },
-  };
-  say({ event: 'ready', port: gateway.port, asked_port: settings.port });
+  const lines = createInterface({ input: process.stdin, terminal: false })[Symbol.asyncIterator]();
+  const { value: first } = await lines.next();
+  if (first === undefined) throw new Error('No settings came on standard input.');
+  const settings = JSON.parse(first);
+  const others = await start(settings);
+  for await (const line of lines) {
+    others.route(JSON.parse(line).routes);
+    say({ event: 'routed' });
+  }
+  await stop();
 } catch (error) {
   fail(error);
 }

@@ -1,7 +1,7 @@
 // REST on the public schema. Its login owns nothing and may become only the three API roles.
 
 import { App } from '@supabase/lite';
-import { openConnection } from './connection.mjs';
+import { openConnection, tellErrorsAsPostgrest } from './connection.mjs';
 
 const MAX_ROWS = 1000;
 const RPC = /^\/rest\/v1\/rpc\/([^/]+)$/;
@@ -38,6 +38,7 @@ async function withJsonStrings(request, connection) {
 
 export async function openRest(settings) {
   const database = await openConnection({ url: settings.rest_database_url, max: 10 });
+  tellErrorsAsPostgrest(database.connection);
   const app = new App({
     connection: database.connection,
     api: { schemas: ['public'], max_rows: MAX_ROWS },

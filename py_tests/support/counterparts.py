@@ -1,0 +1,20 @@
+"""Real programs that tests talk to, built from their sources by scripts/counterparts.sh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from taximeter.stack.postgres import CHECKOUT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def counterpart(name: str) -> Path:
+    """The program, or the test is skipped."""
+    program = CHECKOUT / ".make" / "go" / name
+    if not program.exists():
+        pytest.skip(f"there is no {name}: scripts/counterparts.sh builds it, with Go")
+    return program
