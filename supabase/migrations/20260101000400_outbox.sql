@@ -179,7 +179,8 @@ create type public.outbox_claim as (
   attempts integer,
   must_look_first boolean,
   lease_token uuid,
-  leased_until timestamptz
+  leased_until timestamptz,
+  created_at timestamptz
 );
 comment on type public.outbox_claim is
   'A claimed row: what to do, and the token that completes it. must_look_first: ask Stripe for it before sending it.';
@@ -228,7 +229,8 @@ begin
   )
   select
     c.id, c.topic, c.key, format('%s#%s', c.key, c.generation), c.payload, c.session_id, c.attempts,
-    c.is_ambiguous or c.first_attempt_at < v_now - interval '20 hours', c.lease_token, c.leased_until
+    c.is_ambiguous or c.first_attempt_at < v_now - interval '20 hours', c.lease_token, c.leased_until,
+    c.created_at
   from claimed c
   order by c.due_at, c.id;
 end;

@@ -20,6 +20,35 @@ alter table private.presence_facts enable row level security;
 revoke all on table private.presence_facts from public, anon, authenticated, service_role;
 create policy "nobody reads presence facts directly" on private.presence_facts using (false);
 
+create function private.room_of(p_session_id uuid)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select 'session-' || p_session_id
+$$;
+comment on function private.room_of(uuid) is 'The name of a session''s video room.';
+revoke all on function private.room_of from public, anon, authenticated, service_role;
+
+create function private.close_room(p_session public.sessions, p_again text default '')
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_session.type <> 'chat' then
+    perform private.enqueue(
+      'livekit.delete_room', 'room:' || p_session.id || p_again,
+      jsonb_build_object('room', private.room_of(p_session.id)), p_session.id
+    );
+  end if;
+end;
+$$;
+comment on function private.close_room(public.sessions, text) is
+  'Has the video room of a session closed, once for each p_again; a chat has none.';
+revoke all on function private.close_room from public, anon, authenticated, service_role;
+
 create function private.apply_presence_fact(p_session public.sessions, p_fact private.presence_facts, p_now timestamptz)
 returns text
 language plpgsql
@@ -30,6 +59,10 @@ declare
   v_came_at timestamptz;
 begin
   if p_session.status >= 'completed' then
+    -- A token is read when somebody enters only: with one from before the end the room would be made anew.
+    if p_fact.event = 'participant_joined' then
+      perform private.close_room(p_session, ':' || md5(p_fact.event_id));
+    end if;
     return 'ignored: after the end';
   end if;
   select p.* into v_person
@@ -162,17 +195,6 @@ revoke all on function public.record_presence_event from public, anon, authentic
 grant execute on function public.record_presence_event to service_role;
 
 -- Who may enter ---------------------------------------------------------------------------------------------------
-
-create function private.room_of(p_session_id uuid)
-returns text
-language sql
-immutable
-set search_path = ''
-as $$
-  select 'session-' || p_session_id
-$$;
-comment on function private.room_of(uuid) is 'The name of a session''s video room.';
-revoke all on function private.room_of from public, anon, authenticated, service_role;
 
 create function private.video_access(p_session_id uuid)
 returns jsonb

@@ -69,7 +69,10 @@ begin
     if v_intent.status in ('open', 'failed') and v_intent.expires_at <= v_now then
       perform private.fail('idempotency_conflict', 'The price of p_idempotency_key is no longer kept.', 'Use a new key.');
     end if;
-    return v_intent;
+    -- What has been paid is told. What has not would be paid in vain if it cannot be made any more.
+    if v_intent.status not in ('open', 'failed') then
+      return v_intent;
+    end if;
   end if;
   v_plan := private.valid_order(v_customer, p_plan, p_preferred_mechanic_id, p_scheduled_for, v_now);
   if v_plan.price_cents = 0 then
@@ -77,6 +80,9 @@ begin
   end if;
   if private.settle_active_session(v_customer) then
     perform private.refuse_second_session(v_customer);
+  end if;
+  if v_intent.id is not null then
+    return v_intent;
   end if;
   insert into public.checkout_intents as i (
     customer_user_id, plan, price_cents, currency, duration_minutes, intake, preferred_mechanic_id, scheduled_for,

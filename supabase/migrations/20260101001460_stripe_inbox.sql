@@ -168,6 +168,41 @@ comment on function public.record_checkout(text, uuid, text, text) is
 revoke all on function public.record_checkout from public, anon, authenticated, service_role;
 grant execute on function public.record_checkout to service_role;
 
+create function private.recorded_checkout(p_purpose text, p_purpose_id uuid)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.require_system();
+  return (
+    select p.checkout_session_id
+    from private.payments p
+    where p.purpose = p_purpose and p.purpose_id = p_purpose_id and p.checkout_session_id is not null
+    order by p.created_at desc, p.id desc
+    limit 1
+  );
+end;
+$$;
+comment on function private.recorded_checkout(text, uuid) is 'Behind public.recorded_checkout.';
+revoke all on function private.recorded_checkout from public, anon, authenticated, service_role;
+grant execute on function private.recorded_checkout to service_role;
+
+create function public.recorded_checkout(p_purpose text, p_purpose_id uuid)
+returns text
+language sql
+stable
+set search_path = ''
+as $$
+  select private.recorded_checkout(p_purpose, p_purpose_id)
+$$;
+comment on function public.recorded_checkout(text, uuid) is
+  'The newest Checkout Session that record_checkout noted for an intent or an extension, or null. The system.';
+revoke all on function public.recorded_checkout from public, anon, authenticated, service_role;
+grant execute on function public.recorded_checkout to service_role;
+
 -- What events do --------------------------------------------------------------------------------------------------
 
 create function private.occurred_at(p_event private.stripe_events)

@@ -34,24 +34,6 @@ comment on function private.track_session(public.sessions) is
   'Tells the CRM of a session that is over, once: who, what, how long, how much (minor units), why.';
 revoke all on function private.track_session from public, anon, authenticated, service_role;
 
-create function private.remove_room(p_session public.sessions)
-returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-  if p_session.type <> 'chat' then
-    perform private.enqueue(
-      'livekit.delete_room', 'room:' || p_session.id,
-      jsonb_build_object('room', private.room_of(p_session.id)), p_session.id
-    );
-  end if;
-end;
-$$;
-comment on function private.remove_room(public.sessions) is
-  'Has the video room of a session closed, once; a chat has none.';
-revoke all on function private.remove_room from public, anon, authenticated, service_role;
-
 create table private.upsell_rules (
   plan text not null references public.plans (slug),
   kind text not null,
@@ -122,7 +104,7 @@ set search_path = ''
 as $$
 begin
   perform private.track_session(p_session);
-  perform private.remove_room(p_session);
+  perform private.close_room(p_session);
   perform private.offer_upsells(p_session);
 end;
 $$;

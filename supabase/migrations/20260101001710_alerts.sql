@@ -428,12 +428,7 @@ begin
   select
     'failed_work', f.session_id, f.session_id::text, 'critical', f.failed_at,
     jsonb_build_object('work', f.work, 'error', f.error, 'failures', f.failures),
-    format(
-      case f.work
-        when 'aftermath' then 'select public.repeat_aftermath(%L);'
-        else 'select * from public.end_session_with_semantics(%L, ''its work failed'');' end,
-      f.session_id
-    )
+    private.cure_of(f)
   from private.session_failures f
   union all
   select

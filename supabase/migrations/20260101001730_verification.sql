@@ -264,7 +264,7 @@ as $$
   union all
   select
     4, 'failed_work', f.session_id, f.session_id::text, 'its work failed: ' || f.error,
-    format('select * from public.end_session_with_semantics(%L, ''its work failed'');', f.session_id)
+    private.cure_of(f)
   from private.session_failures f
 $$;
 comment on function private.integrity_anomalies(timestamptz) is 'Section 4: sessions, their people and places fit.';

@@ -1135,6 +1135,7 @@ class PublicOutboxClaim(BaseModel):
     must_look_first: Optional[bool] = Field(alias="must_look_first")
     lease_token: Optional[uuid.UUID] = Field(alias="lease_token")
     leased_until: Optional[datetime.datetime] = Field(alias="leased_until")
+    created_at: Optional[datetime.datetime] = Field(alias="created_at")
 
 
 class PublicQueueEntry(BaseModel):

@@ -1899,6 +1899,10 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      'recorded_checkout': {
+        Args: { 'p_purpose': string; 'p_purpose_id': string };
+        Returns: string;
+      };
       'refund_payment': {
         Args: {
           'p_amount_cents'?: number;
@@ -2542,6 +2546,7 @@ export type Database = {
         'must_look_first': boolean | null;
         'lease_token': string | null;
         'leased_until': string | null;
+        'created_at': string | null;
       };
       'queue_entry': {
         'assignment_id': string | null;

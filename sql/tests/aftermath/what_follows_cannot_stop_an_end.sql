@@ -2,7 +2,7 @@
 -- failed is left for review, and the command of the review does what is missing, once.
 begin;
 
-select plan(19);
+select plan(26);
 
 select tests.stop_clock();
 select tests.nobody_falls_silent();
@@ -29,6 +29,26 @@ select is(
   pg_temp.rooms('video'),
   format('room:%1$s {"room": "session-%1$s"}', tests.session_of('video')), 'END-04: it is removed with the end'
 );
+
+-- Who enters it again with a token from before the end finds it closed at once.
+create function pg_temp.enters(p_who text, p_role text, p_customer text, p_event text) returns text
+language plpgsql
+as $$
+begin
+  perform public.record_presence_event(
+    tests.session_of(p_customer), p_role || '-' || tests.id(p_who), 'participant_' || p_event, p_customer || p_event,
+    tests.now()
+  );
+  return (select count(*) from private.outbox where topic = 'livekit.delete_room')::text;
+end
+$$;
+select is(pg_temp.enters('video', 'customer', 'video', 'left'), '1', 'END-04, PRE-04: who leaves changes nothing');
+select is(
+  pg_temp.enters('video', 'customer', 'video', 'joined'), '2', 'END-04, PRE-04: who enters has it removed again'
+);
+select is(pg_temp.enters('video', 'customer', 'video', 'joined'), '2', 'END-04, PRE-04: once per fact');
+select is(pg_temp.enters('chat', 'customer', 'chat', 'joined'), '2', 'END-04, PRE-04: a chat has none');
+delete from private.outbox where key like 'room:%:%';
 
 -- A failure of each.
 create function tests.refuse() returns trigger
@@ -83,6 +103,21 @@ select is(
 select is(
   pg_temp.fails('d', 'public.session_upsells', 'true'), 'completed 2 0 0 0 1', 'END-04: and so are the offers'
 );
+-- The tick ends one: what fails then is left for review as well, and the tick has done its work.
+create function pg_temp.fails_in_a_tick(p_customer text) returns text
+language plpgsql
+as $$
+begin
+  perform tests.paid_live(p_customer, p_customer || ' mechanic');
+  perform tests.advance(3600);
+  create trigger a_refusal before insert on private.outbox
+  for each row when (new.topic = 'crm.track') execute function tests.refuse();
+  perform public.tick_sessions();
+  drop trigger a_refusal on private.outbox;
+  return pg_temp.done(p_customer);
+end
+$$;
+select is(pg_temp.fails_in_a_tick('f'), 'completed 2 0 0 0 1', 'END-04: a tick ends it without what follows');
 select results_eq(
   $$
     select r.session_id, r.severity, r.detail ->> 'work', r.detail ->> 'error', r.command
@@ -92,15 +127,21 @@ select results_eq(
   $$,
   $$
     select s.id, 'critical', 'aftermath', 'out of paper', format('select public.repeat_aftermath(%L);', s.id)
-    from unnest(array['a', 'b', 'c', 'd']) as word
+    from unnest(array['a', 'b', 'c', 'd', 'f']) as word
     cross join lateral tests.row_of(word) as s
     order by word = 'a' desc, 5
   $$,
   'END-04: each is left for review, with the command that settles it'
 );
 select is(
-  (select count(*) from private.ops_log where kind = 'session.failed' and detail ->> 'work' = 'aftermath'), 4::bigint,
+  (select count(*) from private.ops_log where kind = 'session.failed' and detail ->> 'work' = 'aftermath'), 5::bigint,
   'END-04: and logged'
+);
+
+select set_eq(
+  $$ select command from private.integrity_anomalies('-infinity') where kind = 'failed_work' $$,
+  $$ select command from public.sessions_needing_review where kind = 'failed_work' $$,
+  'END-04: the verification has the same command'
 );
 
 -- The command.
@@ -119,7 +160,7 @@ select is(
 );
 select tests.do_as('admin', command) from public.sessions_needing_review where kind = 'failed_work';
 select is(pg_temp.done(word), 'completed 2 1 1 1 1', format('END-04: %s has all of it then', word))
-from unnest(array['a', 'b', 'c', 'd']) as word;
+from unnest(array['a', 'b', 'c', 'd', 'f']) as word;
 select is_empty(
   $$ select from public.sessions_needing_review where kind = 'failed_work' $$, 'END-04: and needs no review'
 );

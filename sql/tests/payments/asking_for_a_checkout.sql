@@ -1,7 +1,7 @@
 -- MON-07: asking fixes the price and refuses what could not be made, before any money moves.
 begin;
 
-select plan(50);
+select plan(56);
 
 select tests.stop_clock();
 select tests.person('customer');
@@ -179,6 +179,28 @@ select is(
   '42501 permission denied for function record_checkout', format('MON-07: %s records nothing', who)
 ) from unnest(array['anon', 'customer', 'admin']) as who;
 select is_empty($$ select * from public.ledger_invariants() $$, 'MON-03: the money adds up');
+
+-- What could not be made any more is refused under a key that was used, too; what was paid is told.
+select tests.person('shopper');
+create function pg_temp.shops(p_key text) returns text
+language sql
+as $$
+  select tests.outcome('shopper', format('select public.request_checkout(''chat10'', p_idempotency_key => %L)', p_key))
+$$;
+select is(pg_temp.shops(key), 'ok', 'MON-07: asked for under the key ' || key) from unnest(array['s1', 's2']) as key;
+select is(public.recorded_checkout('session', i.id), null, 'MON-07: no Checkout is noted yet')
+from public.checkout_intents as i where i.idempotency_key = 's1';
+select public.record_checkout('session', i.id, 'cs_s1')
+from public.checkout_intents as i where i.idempotency_key = 's1';
+select is(public.recorded_checkout('session', i.id), 'cs_s1', 'MON-07: this one is')
+from public.checkout_intents as i where i.idempotency_key = 's1';
+select public.set_plan(p_slug => 'chat10', p_is_active => false);
+select is(pg_temp.shops('s1'), 'PT404 plan_not_found', 'MON-07: the plan is not sold any more');
+select public.set_plan(p_slug => 'chat10', p_is_active => true);
+select tests.act_as('shopper');
+select public.create_session('chat10', 'free');
+select tests.be_system();
+select is(pg_temp.shops('s1'), 'PT409 active_session_exists', 'MON-07: there is a session meanwhile');
 
 select * from finish();
 
