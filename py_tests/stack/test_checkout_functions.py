@@ -211,6 +211,31 @@ def test_after_its_checkout_has_expired_the_same_can_be_asked_again(shop: Shop) 
     assert shop.checkout(third["id"])["status"] == "open"
 
 
+@pytest.mark.parametrize("status", ["succeeded", "processing"])
+def test_what_was_paid_long_ago_is_not_sold_again(
+    shop: Shop, customer: Person, status: str
+) -> None:
+    """EDGE-02, MON-05: Stripe's event is late, or the bank is; a card was declined in between"""
+    first = shop.buy(customer, idempotency_key="same").json()
+    shop.stripe.stripe.pay(first["id"])
+    checkout = shop.checkout(first["id"])
+    payment = shop.stripe.stripe.get("payment_intent", checkout["payment_intent"])
+    payment["status"] = status
+    with shop.edge.served.connect() as connection:
+        connection.execute(
+            "update public.checkout_intents set status = 'failed', "
+            "created_at = created_at - interval '5 hours' where id = %s",
+            (first["intent_id"],),
+        )
+    before = shop.opened()
+    assert said(shop.buy(customer, idempotency_key="same")) == (409, "already_paid")
+    assert shop.opened() == before
+    payment["status"] = "requires_payment_method"
+    again = shop.buy(customer, idempotency_key="same").json()
+    assert again["intent_id"] == first["intent_id"]
+    assert again["id"] != first["id"]
+
+
 def test_a_replaced_extension_closes_its_checkout(shop: Shop) -> None:
     """EDGE-02, MON-09: other minutes are another Checkout, the first one is to be expired"""
     customer, session = shop.waiting()

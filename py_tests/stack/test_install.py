@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -301,7 +302,7 @@ def manifest_with(path: str) -> Callable[[Path], None]:
     def write(project: Path) -> None:
         (project / "elsewhere").mkdir()
         (project / "elsewhere" / "x.ts").write_text("")
-        (project / "supabase" / "linked").symlink_to(project / "elsewhere")
+        (project / "supabase/functions/_shared/linked").symlink_to(project / "elsewhere")
         digest = hashlib.sha256(b"").hexdigest()
         (project / "supabase" / "taximeter.json").write_text(
             json.dumps({"name": "taximeter", "version": "0.0.1", "files": {path: digest}})
@@ -349,8 +350,7 @@ def config_says(text: str) -> Callable[[Path], None]:
         (their_shared_file, r"supabase/functions/_shared/http.ts is there and is not"),
         (their_manifest, r"taximeter.json is not what `taximeter install` wrote"),
         (half_a_manifest, r"taximeter.json is not what `taximeter install` wrote"),
-        (manifest_with("../elsewhere/x.ts"), r"taximeter.json is not what `taximeter install`"),
-        (manifest_with("linked/x.ts"), r"supabase/linked is a symbolic link"),
+        (manifest_with("functions/_shared/linked/x.ts"), r"_shared/linked is a symbolic link"),
         (late_migration, r"the version 9, and a timestamp comes before it"),
         (the_same_migration_twice, r"the same migration more than once"),
         (config_says("\n[functions\n"), r"config.toml cannot be read"),
@@ -367,6 +367,33 @@ def test_what_is_refused(project: Path, spoil: Callable[[Path], None], told: str
     with pytest.raises(StackError) as refused:
         install(survey(project, now=NOW), force=True)
     assert_said(refused.value, told)
+    assert tree(project) == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/hostname",
+        "../elsewhere/x.ts",
+        "functions/health/../../../elsewhere/x.ts",
+        "functions/health/./x.ts",
+        "functions/health//x.ts",
+        "functions/health",
+        "types\\..\\..\\elsewhere\\x.ts",
+        "",
+        "seed.sql",
+        "taximeter.json",
+        THEIR_FUNCTION,
+        f"migrations/{THEIR_MIGRATION}",
+        "migrations/20260101000000_taximeter_x/x.sql",
+    ],
+)
+def test_a_manifest_with_what_is_not_ours(project: Path, path: str) -> None:
+    """CLI-02: what no install wrote is refused, so that none takes it for its own and removes it"""
+    manifest_with(path)(project)
+    before = tree(project)
+    with pytest.raises(StackError, match=r"json is not what `taximeter install` wrote"):
+        survey(project, now=NOW)
     assert tree(project) == before
 
 
@@ -453,6 +480,75 @@ def test_an_install_that_fails_leaves_nothing(
                 install(plan)
             monkeypatch.undo()
             assert tree(project) == before
+
+
+@pytest.mark.parametrize("broken", ["replace", "unlink"])
+def test_what_could_not_be_changed_is_not_put_back(
+    project: Path, source: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """CLI-02: a folder that nothing can be written to keeps nothing else from being put back"""
+    install(survey(project, source, NOW))
+    for name in ("health", "livekit-token"):
+        (source / "functions" / name / "deno.json").write_text('{ "imports": {} }\n')
+    (source / "functions" / "legacy-routes" / "deno.json").unlink()
+    before = tree(project)
+    stuck = project / "supabase" / "functions"
+    stuck /= "legacy-routes" if broken == "unlink" else "livekit-token"
+    with monkeypatch.context() as patched:
+        freeze(patched, stuck)
+        with pytest.raises(StackError, match=r"Nothing was installed: .*Permission"):
+            install(survey(project, source, NOW))
+    assert tree(project) == before
+
+
+def test_what_cannot_be_put_back_is_kept(
+    project: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CLI-02: the rest is put back, and it is told where the only copies are"""
+    install(survey(project, source, NOW))
+    for name in ("health", "livekit-token", "stripe-webhook"):
+        (source / "functions" / name / "deno.json").write_text('{ "imports": {} }\n')
+    supabase = project / "supabase"
+    lost = supabase / "functions" / "livekit-token" / "deno.json"
+    before = tree(supabase)
+    replace = Path.replace
+
+    def failing(self: Path, target: Path) -> Path:
+        if Path(target).parent.name == "stripe-webhook":
+            freeze(patched, lost.parent)
+            raise PermissionError(13, "Permission denied", str(target))
+        return replace(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", failing)
+        with pytest.raises(StackError) as told:
+            install(survey(project, source, NOW))
+    kept = supabase / STAGING / "before" / lost.relative_to(supabase)
+    assert_said(told.value, rf"(?s)could not be put back.*{STAGING}.*livekit-token/deno.json")
+    assert "health" not in f"{told.value.message} {told.value.hint}"
+    shutil.copy2(kept, lost)
+    with pytest.raises(StackError, match="one was interrupted") as refused:
+        install(survey(project, source, NOW))
+    assert f"{STAGING}/before" in refused.value.hint
+    shutil.rmtree(supabase / STAGING)
+    assert tree(supabase) == before
+
+
+def freeze(patched: pytest.MonkeyPatch, folder: Path) -> None:
+    """From now on nothing in that folder can be replaced or removed."""
+
+    def unless_in_it(name: str) -> None:
+        original = getattr(Path, name)
+
+        def failing(self: Path, *arguments: Any, **options: Any) -> Any:
+            if folder in (self.parent, *(Path(a).parent for a in arguments)):
+                raise PermissionError(13, "Permission denied", str(self))
+            return original(self, *arguments, **options)
+
+        patched.setattr(Path, name, failing)
+
+    unless_in_it("replace")
+    unless_in_it("unlink")
 
 
 def test_an_install_that_was_killed(project: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import json
 import threading
 import time
@@ -14,38 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.controller import Controller
 
+from taximeter.demo import outside
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from email.message import EmailMessage
 
     from aiosmtpd.smtp import SMTP, Envelope, Session
 
 REDIRECTS = (301, 302, 307, 308)
 
 
-@dataclass
-class Mailbox:
-    """Every mail that was taken in, and what the next ones are answered instead of being taken."""
+class Mailbox(outside.Mailbox):
+    """Has what the next mails are answered instead of being taken in, and whom they went to."""
 
-    port: int = 0
-    mails: list[EmailMessage] = field(default_factory=list)
-    answers: list[str] = field(default_factory=list)
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.port = port
+        self.answers: list[str] = []
 
     @property
     def url(self) -> str:
         return f"smtp://127.0.0.1:{self.port}"
 
     async def handle_DATA(  # noqa: N802 - the name that aiosmtpd calls
-        self, _server: SMTP, _session: Session, envelope: Envelope
+        self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
         if self.answers:
             return self.answers.pop(0)
-        content = envelope.content
-        assert isinstance(content, bytes)
-        mail = email.message_from_bytes(content, policy=email.policy.default)
-        mail["X-Rcpt-To"] = ",".join(envelope.rcpt_tos)
-        self.mails.append(mail)
-        return "250 OK"
+        answer = await super().handle_DATA(server, session, envelope)
+        self.mails[-1]["X-Rcpt-To"] = ",".join(envelope.rcpt_tos)
+        return answer
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import json
 import re
 import shutil
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -25,7 +26,7 @@ from taximeter import __version__
 from taximeter.stack.settings import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
 # A link to supabase/ in a checkout, a folder in an installed package.
 SOURCE = Path(__file__).parent / "project"
@@ -33,10 +34,13 @@ SHIPPED = ("functions/**/*.ts", "functions/*/deno.json", "types/*.ts", "types/*.
 CONFIG = "config.toml"
 MANIFEST = "taximeter.json"
 STAGING = ".taximeter-install"
+BEFORE = "before"
 
 VERSION_FORMAT = "%Y%m%d%H%M%S"
 MIGRATION = re.compile(r"(?P<version>\d+)_(?P<name>.+)\.sql")
 OURS = "taximeter_"
+FUNCTION = re.compile(r"^\[functions\.([\w-]+)\]", re.MULTILINE)
+FILE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")
 BLOCK = re.compile(r"^# >>> taximeter\b.*?^# <<< taximeter\b[^\n]*\n?", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"^# (>>>|<<<) taximeter\b", re.MULTILINE)
 
@@ -103,7 +107,7 @@ def survey(into: Path, source: Path = SOURCE, now: datetime | None = None) -> Pl
     """Looks at a project and plans; writes nothing."""
     try:
         plan = Plan(_project(into.resolve(), source))
-        recorded = _recorded(plan.folder)
+        recorded = _recorded(plan.folder, source)
         wanted = {
             **_migrations(plan, source, recorded, now or datetime.now(UTC)),
             **shipped_files(source),
@@ -164,17 +168,19 @@ def _project(into: Path, source: Path) -> Path:
     return folder
 
 
-def _recorded(folder: Path) -> Mapping[str, str]:
+def _recorded(folder: Path, source: Path) -> Mapping[str, str]:
     """The digests of what was installed before, by path."""
     file = folder / MANIFEST
     if not file.exists():
         return {}
+    functions = {"_shared", *_functions(source), *_functions(folder)}
     try:
         manifest = json.loads(file.read_bytes())
         files = {str(path): str(digest) for path, digest in manifest["files"].items()}
-        if manifest["name"] != "taximeter" or any(".." in Path(path).parts for path in files):
-            raise ValueError(manifest)
         is_newer = _release(manifest["version"]) > _release(__version__)
+        is_known = is_newer or all(_may_be_ours(path, functions) for path in files)
+        if manifest["name"] != "taximeter" or not is_known:
+            raise ValueError(manifest)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StackError(
             f"{file} is not what `taximeter install` wrote.",
@@ -186,6 +192,28 @@ def _recorded(folder: Path) -> Mapping[str, str]:
             "Upgrade this one: `pip install --upgrade taximeter`.",
         )
     return files
+
+
+def _functions(folder: Path) -> list[str]:
+    """The names in our entries of a config: those of a project are of the version that it has."""
+    config = (folder / CONFIG).read_text(encoding="utf-8", errors="replace")
+    return [name for block in BLOCK.findall(config) for name in FUNCTION.findall(block)]
+
+
+def _may_be_ours(path: str, functions: Container[str]) -> bool:
+    """Whether an install may have written it: what it has on record, it overwrites and removes."""
+    if not FILE.fullmatch(path):
+        return False
+    match path.split("/"):
+        case ["functions", name, _, *_]:
+            return name in functions
+        case ["migrations", name]:
+            found = _parse(name)
+            return found is not None and found[1].startswith(OURS)
+        case ["types", _]:
+            return True
+        case _:
+            return path == CONFIG
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -477,7 +505,8 @@ class _Writing:
         except FileExistsError:
             raise StackError(
                 f"{self.staging} is there: another install runs, or one was interrupted.",
-                "When none runs, delete that folder and install again. No file is half written.",
+                f"When none runs: {STAGING}/{BEFORE} has files as they were. Take what you miss,"
+                f" delete {STAGING} and install again. No file is half written.",
             ) from None
         except OSError as error:
             raise StackError(f"Nothing was installed: {error}.") from error
@@ -488,12 +517,18 @@ class _Writing:
             for path, file in staged.items():
                 self._replace(self.folder / path, file)
         except BaseException as error:
-            self._put_back()
+            changed = self._put_back()
+            if changed:
+                raise StackError(
+                    f"The install failed: {str(error) or type(error).__name__}. These could not be"
+                    f" put back; {self.staging / BEFORE} has the only copies of what they were:",
+                    "\n  ".join(str(target) for target in changed),
+                ) from error
+            self._clear()
             if isinstance(error, OSError):
                 raise StackError(f"Nothing was installed: {error}.") from error
             raise
-        finally:
-            shutil.rmtree(self.staging, ignore_errors=True)
+        self._clear()
 
     def _stage(self, writes: Mapping[str, bytes]) -> dict[str, Path]:
         staged = {}
@@ -519,7 +554,8 @@ class _Writing:
     def _remember(self, target: Path) -> None:
         copy = None
         if target.exists():
-            copy = self.staging / f"{len(self.undo)}.old"
+            copy = self.staging / BEFORE / target.relative_to(self.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(target, copy)
         self.undo.append((target, copy))
 
@@ -529,12 +565,29 @@ class _Writing:
             folder.mkdir()
             self.made.append(folder)
 
-    def _put_back(self) -> None:
+    def _put_back(self) -> list[Path]:
+        """Puts back what it can; gives the files that it could not."""
+        failed = []
         for target, copy in reversed(self.undo):
-            if copy is None:
-                target.unlink(missing_ok=True)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                copy.replace(target)
+            try:
+                self._restore(target, copy)
+            except OSError:
+                failed.append(target)
         for folder in reversed(self.made):
-            folder.rmdir()
+            # It is not empty if it has a file that could not be removed, or somebody else's.
+            with suppress(OSError):
+                folder.rmdir()
+        return failed
+
+    def _restore(self, target: Path, copy: Path | None) -> None:
+        there = target.read_bytes() if target.exists() else None
+        if there == (copy.read_bytes() if copy else None):
+            return
+        if copy:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy.replace(target)
+        else:
+            target.unlink()
+
+    def _clear(self) -> None:
+        shutil.rmtree(self.staging, ignore_errors=True)

@@ -238,7 +238,8 @@ class StripeServer:
             if name.startswith("data."):
                 rows, last = answer["data"], name.removeprefix("data.")
             for row in rows:
-                row[last] = json.loads(json.dumps(self.stripe.get(last, row[last])))
+                if row[last] is not None:
+                    row[last] = json.loads(json.dumps(self.stripe.get(last, row[last])))
         return answer
 
     def _fault(self, request: Request) -> Fault | None:

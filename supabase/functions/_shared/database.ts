@@ -2,7 +2,7 @@
 
 import { createClient, type SupabaseClient } from 'npm:@supabase/supabase-js@2.109.0';
 import { apiKey, type Environment, required } from './environment.ts';
-import { Refusal } from './http.ts';
+import { type Log, log, nameOf, Refusal } from './http.ts';
 
 export type { SupabaseClient };
 
@@ -40,9 +40,28 @@ export function rpcOf(supabase: SupabaseClient): Rpc {
   };
 }
 
+/** Calls as the system. That its key is not accepted is nothing that a caller has done. */
+export function systemOf(supabase: SupabaseClient, write: Log = log): Rpc {
+  const rpc = rpcOf(supabase);
+  return async (name, args) => {
+    try {
+      return await rpc(name, args);
+    } catch (error) {
+      if (!(error instanceof Refusal) || ![401, 403].includes(error.status)) throw error;
+      write({ level: 'error', database: name, status: error.status, error: nameOf(error) });
+      throw new Refusal(
+        503,
+        'database_unavailable',
+        'The database does not accept the key of the functions.',
+        'An operator looks at the secret key.',
+      );
+    }
+  };
+}
+
 export function openDatabase(env: Environment): Database {
   return {
     as: (token) => rpcOf(client(env, 'publishable', token)),
-    system: rpcOf(client(env, 'secret')),
+    system: systemOf(client(env, 'secret')),
   };
 }

@@ -39,10 +39,11 @@ export function fakeStripe(...answers: Answer[]): { stripe: Stripe; asked: Asked
   const asked: Asked[] = [];
   const send: typeof fetch = async (input, init) => {
     const request = new Request(input, init);
+    const { pathname, search } = new URL(request.url);
     asked.push({
       method: request.method,
-      path: new URL(request.url).pathname,
-      form: Object.fromEntries(new URLSearchParams(await request.text())),
+      path: pathname,
+      form: Object.fromEntries(new URLSearchParams(search || await request.text())),
       key: request.headers.get('idempotency-key'),
     });
     const answer = answers.shift();

@@ -8,6 +8,7 @@ import {
   type WebhookEvent,
   WebhookReceiver,
 } from 'npm:livekit-server-sdk@2.19.2';
+import { address } from './address.ts';
 import { type Environment, required } from './environment.ts';
 
 export type { WebhookEvent };
@@ -37,7 +38,7 @@ export interface LiveKit {
 }
 
 export function openLiveKit(env: Environment): LiveKit {
-  const url = required(env, 'LIVEKIT_URL');
+  const url = address(env, 'LIVEKIT_URL', '', 'wss');
   const key = required(env, 'LIVEKIT_API_KEY');
   const secret = required(env, 'LIVEKIT_API_SECRET');
   const receiver = new WebhookReceiver(key, secret);

@@ -2,6 +2,7 @@
 // knows its SDK.
 
 import { Stripe } from 'npm:stripe@23.1.0';
+import { address } from './address.ts';
 import { type Environment, required } from './environment.ts';
 import { type Log, nameOf, Refusal } from './http.ts';
 
@@ -12,7 +13,9 @@ const SIGNATURE_SECONDS = 300;
 
 /** A client for one attempt a call: whoever calls decides whether asking again is safe. */
 export function openStripe(env: Environment, fetchFn: typeof fetch = fetch): Stripe {
-  const { protocol, hostname, port } = new URL(env('STRIPE_API_URL') || 'https://api.stripe.com');
+  const { protocol, hostname, port } = new URL(
+    address(env, 'STRIPE_API_URL', 'https://api.stripe.com'),
+  );
   return new Stripe(required(env, 'STRIPE_SECRET_KEY'), {
     protocol: protocol === 'http:' ? 'http' : 'https',
     host: hostname,
@@ -34,19 +37,20 @@ export function isReplayed(answer: Stripe.Response<unknown> | Stripe.errors.Stri
   return new Headers(headers).get('idempotent-replayed') === 'true';
 }
 
-/** What a caller is told of an error of Stripe, which is logged; any other error as it is. */
-export function refusalOf(error: unknown, name: string, write: Log): unknown {
+/**
+ * What a caller is told of an error of Stripe, which is logged; any other error as it is. `conflict`
+ * tells what was different when the same was asked for before.
+ */
+export function refusalOf(
+  error: unknown,
+  name: string,
+  write: Log,
+  conflict: () => Refusal,
+): unknown {
   if (!(error instanceof Stripe.errors.StripeError)) return error;
   const { requestId, statusCode } = error;
   write({ function: name, level: 'error', error: nameOf(error), status: statusCode, requestId });
-  if (error instanceof Stripe.errors.StripeIdempotencyError) {
-    return new Refusal(
-      409,
-      'idempotency_conflict',
-      'This was asked for before, with other paths.',
-      'Ask with the paths of then, or for something new.',
-    );
-  }
+  if (error instanceof Stripe.errors.StripeIdempotencyError) return conflict();
   const again = 'Ask again in a moment; nothing is charged twice.';
   if (error instanceof Stripe.errors.StripeConnectionError) {
     return new Refusal(504, 'stripe_unavailable', 'Stripe did not answer.', again);

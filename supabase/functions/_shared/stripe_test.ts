@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { fakeLog, fakeStripe } from './fakes_test.ts';
+import { Refusal } from './http.ts';
 import { openStripe, refusalOf, signedEvent, Stripe } from './stripe.ts';
 
 const SECRET = 'whsec_test_fake';
@@ -42,12 +43,14 @@ Deno.test('EDGE-01 what Stripe did not sign, or long ago, is refused', async () 
   await assert.rejects(read('no json', await sign('no json')), refused);
 });
 
+const conflict = () => new Refusal(409, 'idempotency_conflict');
+
 async function refusalFor(answer: Parameters<typeof fakeStripe>[0]) {
   const write = fakeLog();
   const error = await fakeStripe(answer).stripe.accounts.retrieve('acct_1').catch((e: unknown) =>
     e
   );
-  const { status, message } = refusalOf(error, 'test', write) as {
+  const { status, message } = refusalOf(error, 'test', write, conflict) as {
     status: number;
     message: string;
   };
@@ -81,7 +84,7 @@ Deno.test('EDGE-02 what Stripe refuses is told by its kind, and logged without i
 
 Deno.test('EDGE-02 another error is nothing of Stripe', () => {
   const bug = new TypeError('a bug');
-  assert.equal(refusalOf(bug, 'test', fakeLog()), bug);
+  assert.equal(refusalOf(bug, 'test', fakeLog(), conflict), bug);
 });
 
 Deno.test('EDGE-02 a counterpart can take the place of Stripe', async () => {
@@ -100,4 +103,16 @@ Deno.test('EDGE-02 a counterpart can take the place of Stripe', async () => {
     'http://127.0.0.1:12111',
   ]);
   assert.throws(() => openStripe(() => undefined), { status: 503, message: 'not_configured' });
+});
+
+Deno.test('EDGE-01 the key of Stripe does not leave this machine without TLS', () => {
+  const settings: Record<string, string> = { STRIPE_SECRET_KEY: 'sk_test_fake' };
+  for (const url of ['http://api.stripe.com', 'ftp://127.0.0.1', 'api.stripe.com', 'wss://x']) {
+    settings.STRIPE_API_URL = url;
+    assert.throws(() => openStripe((name) => settings[name]), {
+      status: 503,
+      message: 'not_configured',
+      details: 'STRIPE_API_URL is not an address with https.',
+    });
+  }
 });

@@ -10,6 +10,7 @@ import {
   type Log,
   log,
   readJson,
+  Refusal,
 } from '../_shared/http.ts';
 import { pageOf, path, siteOf } from '../_shared/site.ts';
 import { isReplayed, refusalOf, Stripe } from '../_shared/stripe.ts';
@@ -57,13 +58,17 @@ export function handler(open: () => Dependencies, write: Log = log): Handler {
         write({ function: NAME, mechanic_id: payee.mechanic_id, account });
         return answer(200, { url: link.url, account });
       } catch (error) {
-        throw refusalOf(error, NAME, write);
+        throw refusalOf(error, NAME, write, otherAddress);
       }
     },
   }, write);
 }
 
-/** One account, however often it is asked for; after a refusal that Stripe has kept, under a new key. */
+/**
+ * One account, however often it is asked for within the day that Stripe keeps the key; after a refusal
+ * that Stripe has kept, under a new key. Stripe finds no account by its metadata: if the database does
+ * not note this one in that day, the next day makes a second, and the first stays without use.
+ */
 async function makeAccount(stripe: Stripe, { mechanic_id, email }: Payee): Promise<string> {
   for (let n = 1;; n++) {
     try {
@@ -82,4 +87,13 @@ async function makeAccount(stripe: Stripe, { mechanic_id, email }: Payee): Promi
       if (!isKept || n === KEYS) throw error;
     }
   }
+}
+
+function otherAddress(): Refusal {
+  return new Refusal(
+    409,
+    'idempotency_conflict',
+    'The account was begun with another e-mail address, less than a day ago.',
+    'Ask again tomorrow, or with the address of then.',
+  );
 }

@@ -110,3 +110,14 @@ Deno.test('EDGE-02 not kept by the database: said so, and no way to it is given'
   assert.equal((await handle(post(paths))).status, 503);
   assert.deepEqual(asked.map(({ path }) => path), ['/v1/accounts']);
 });
+
+Deno.test('EDGE-02 an account begun with another address: said so, and none is made', async () => {
+  const conflict = { type: 'idempotency_error', message: 'other parameters' };
+  const { handle, asked } = build([{ status: 400, body: { error: conflict } }]);
+  assert.deepEqual(await said(await handle(post(paths))), [
+    409,
+    'idempotency_conflict',
+    'The account was begun with another e-mail address, less than a day ago.',
+  ]);
+  assert.equal(asked.length, 1);
+});

@@ -36,6 +36,11 @@ interface Order extends Row {
   name: string;
 }
 
+interface Pages {
+  success_url: string;
+  cancel_url: string;
+}
+
 type Body = Record<string, unknown>;
 
 const NAME = 'create-checkout';
@@ -60,12 +65,18 @@ export function handler(open: () => Dependencies, write: Log = log): Handler {
       const { database, stripe, now } = open();
       const order = await orders[mode](database.as(token), body);
       const site = await siteOf(database.system);
-      const checkout = await openCheckout(stripe, order, {
-        success_url: pageOf(site, success),
-        cancel_url: pageOf(site, cancel),
-      }, now()).catch((error) => {
-        throw refusalOf(error, NAME, write);
-      });
+      const pages = { success_url: pageOf(site, success), cancel_url: pageOf(site, cancel) };
+      const recorded = await database.system('recorded_checkout', {
+        p_purpose: mode,
+        p_purpose_id: order.id,
+      }) as string | null;
+      let checkout: Stripe.Checkout.Session;
+      try {
+        checkout = await recordedCheckout(stripe, recorded, pages) ??
+          await openCheckout(stripe, order, pages, now());
+      } catch (error) {
+        throw refusalOf(error, NAME, write, otherPaths);
+      }
       // If this fails nobody knows the page yet, and asking again finds it.
       await database.system('record_checkout', {
         p_purpose: mode,
@@ -118,18 +129,33 @@ const orders: Record<Order['mode'], (user: Rpc, body: Body) => Promise<Order>> =
   },
 };
 
+/** The Checkout that was noted for an order, however long ago, if it is still open. */
+async function recordedCheckout(
+  stripe: Stripe,
+  id: string | null,
+  pages: Pages,
+): Promise<Stripe.Checkout.Session | undefined> {
+  if (id === null) return undefined;
+  const checkout = await unpaidCheckout(stripe, id);
+  if (checkout.status !== 'open') return undefined;
+  const { success_url, cancel_url } = checkout;
+  if (success_url !== pages.success_url || cancel_url !== pages.cancel_url) throw otherPaths();
+  return checkout;
+}
+
 /**
- * The open Checkout of an order: the one that is there, or a new one. No note of it is needed to
- * find it again: whoever asks in the same span of time sends the same request under the same key,
- * which Stripe answers with the same Checkout. The spans follow each other from when the order was
- * made, each Checkout lives as long as Stripe's shortest beyond its span, and the one before is tried
- * first: it is open and found, or Stripe makes none that would end so soon. So an order has one open
- * Checkout at a time, also after a lost answer, a crash, or for two who ask at once.
+ * The open Checkout of an order of which none is noted as open: one that is there, or a new one. No
+ * note of it is needed to find it again: whoever asks in the same span of time sends the same
+ * request under the same key, which Stripe answers with the same Checkout. The spans follow each
+ * other from when the order was made, each Checkout lives as long as Stripe's shortest beyond its
+ * span, and the one before is tried first: it is open and found, or Stripe makes none that would end
+ * so soon. So an order has one open Checkout at a time, also after a lost answer, a crash, or for two
+ * who ask at once.
  */
 async function openCheckout(
   stripe: Stripe,
   order: Order,
-  pages: { success_url: string; cancel_url: string },
+  pages: Pages,
   now: number,
 ): Promise<Stripe.Checkout.Session> {
   const made = Math.floor(Date.parse(order.created_at) / 1000);
@@ -170,11 +196,8 @@ async function openCheckout(
       continue;
     }
     // What Stripe kept is the Checkout as it was when it was made.
-    const current = isReplayed(checkout)
-      ? await stripe.checkout.sessions.retrieve(checkout.id, {}, { maxNetworkRetries: RETRIES })
-      : checkout;
+    const current = isReplayed(checkout) ? await unpaidCheckout(stripe, checkout.id) : checkout;
     if (current.status === 'open') return current;
-    if (current.status === 'complete' && !isFailed(order, current)) throw alreadyPaid();
   }
   throw refused;
 }
@@ -185,9 +208,30 @@ function isOver(error: unknown): boolean {
   return isReplayed(error) || error.param === 'expires_at';
 }
 
-/** Whether a payment that takes days, begun in this Checkout, has come to nothing. */
-function isFailed(order: Order, checkout: Stripe.Checkout.Session): boolean {
-  return order.status === 'failed' && checkout.payment_status === 'unpaid';
+/** A Checkout as it is now. What was paid in it, or is being paid for days, is not sold again. */
+async function unpaidCheckout(stripe: Stripe, id: string): Promise<Stripe.Checkout.Session> {
+  const checkout = await stripe.checkout.sessions.retrieve(
+    id,
+    { expand: ['payment_intent'] },
+    { maxNetworkRetries: RETRIES },
+  );
+  if (checkout.status === 'complete' && !hasFailed(checkout)) throw alreadyPaid();
+  return checkout;
+}
+
+/** Whether the payment that was begun in a Checkout has come to nothing; only Stripe knows. */
+function hasFailed({ payment_intent }: Stripe.Checkout.Session): boolean {
+  const { status } = Object(payment_intent) as Partial<Stripe.PaymentIntent>;
+  return status === 'requires_payment_method' || status === 'canceled';
+}
+
+function otherPaths(): Refusal {
+  return new Refusal(
+    409,
+    'idempotency_conflict',
+    'This was asked for before, with other paths.',
+    'Ask with the paths of then, or for something new.',
+  );
 }
 
 function alreadyPaid(): Refusal {

@@ -62,6 +62,7 @@ function build({ answers = {}, stripe = [{ body: opened('cs_1') }], after = 1000
     request_checkout: intent,
     request_extension: extension,
     list_settings: site,
+    recorded_checkout: null,
     record_checkout: 'payment',
     ...answers,
   });
@@ -103,6 +104,11 @@ Deno.test('EDGE-02 a session: what the database asks for is what Stripe asks for
       },
     },
     { as: 'system', name: 'list_settings', args: {} },
+    {
+      as: 'system',
+      name: 'recorded_checkout',
+      args: { p_purpose: 'session', p_purpose_id: intent.id },
+    },
     {
       as: 'system',
       name: 'record_checkout',
@@ -148,7 +154,7 @@ Deno.test('EDGE-02 an extension: the same, with the extension', async () => {
     name: 'request_extension',
     args: { p_session_id: extend.session_id, p_minutes: 15 },
   });
-  assert.deepEqual(database.calls[2].args, {
+  assert.deepEqual(database.calls[3].args, {
     p_purpose: 'extension',
     p_purpose_id: extension.id,
     p_checkout_session_id: 'cs_1',
@@ -277,17 +283,85 @@ Deno.test('EDGE-02 a closed Checkout is followed by a new one, a paid one by non
   assert.equal(paid.database.calls.some(({ name }) => name === 'record_checkout'), false);
 });
 
-Deno.test('EDGE-02 a payment on its way is waited for, one that failed later is not', async () => {
-  const complete = opened('cs_1', { status: 'complete' });
-  const stripe = [{ body: opened('cs_1'), replayed: true }, { body: complete }];
-  const waits = build({ stripe: [...stripe] });
-  assert.equal((await waits.handle(post(buy))).status, 409);
-  const failed = build({
-    answers: { request_checkout: { ...intent, status: 'failed' } },
-    stripe: [...stripe, { body: opened('cs_2') }],
+const paying = (status: string, id = 'cs_1') =>
+  opened(id, { status: 'complete', payment_intent: { id: 'pi_1', status } });
+
+for (const status of ['open', 'failed']) {
+  Deno.test(`EDGE-02 of an intent that is ${status}, Stripe tells whether it was paid`, async () => {
+    const answers = { request_checkout: { ...intent, status } };
+    for (const on of ['processing', 'succeeded', 'requires_action', 'requires_capture']) {
+      const stripe = [{ body: opened('cs_1'), replayed: true }, { body: paying(on) }];
+      const { handle, asked } = build({ answers, stripe });
+      assert.deepEqual((await said(await handle(post(buy)))).slice(0, 2), [409, 'already_paid']);
+      assert.deepEqual(asked[1].form, { 'expand[0]': 'payment_intent' });
+    }
+    for (const over of ['requires_payment_method', 'canceled']) {
+      const stripe = [{ body: opened('cs_1'), replayed: true }, { body: paying(over) }];
+      const { handle } = build({ answers, stripe: [...stripe, { body: opened('cs_2') }] });
+      assert.equal((await (await handle(post(buy))).json()).id, 'cs_2');
+    }
   });
-  assert.equal((await (await failed.handle(post(buy))).json()).id, 'cs_2');
-});
+}
+
+const pages = {
+  success_url: 'https://example.com/app/paid?id={CHECKOUT_SESSION_ID}',
+  cancel_url: 'https://example.com/app/plans',
+};
+const HOURS = 60 * MINUTE;
+
+for (
+  const [mode, body, of] of [['session', buy, intent], ['extension', extend, extension]] as const
+) {
+  const long_ago = (...stripe: Answer[]) =>
+    build({ answers: { recorded_checkout: 'cs_1' }, after: 5 * HOURS, stripe });
+
+  Deno.test(`EDGE-02 ${mode}: what was paid hours ago is not sold again`, async () => {
+    for (
+      const checkout of [
+        paying('processing'),
+        opened('cs_1', { status: 'complete', payment_status: 'paid', payment_intent: 'pi_1' }),
+        opened('cs_1', { status: 'complete', payment_status: 'no_payment_required' }),
+      ]
+    ) {
+      const { handle, asked, database } = long_ago({ body: checkout });
+      const answer = await said(await handle(post(body)));
+      assert.deepEqual(answer.slice(0, 2), [409, 'already_paid']);
+      assert.deepEqual(asked.map(({ method, path, form }) => [method, path, form]), [
+        ['GET', '/v1/checkout/sessions/cs_1', { 'expand[0]': 'payment_intent' }],
+      ]);
+      assert.deepEqual(database.calls.at(-1), {
+        as: 'system',
+        name: 'recorded_checkout',
+        args: { p_purpose: mode, p_purpose_id: of.id },
+      });
+    }
+  });
+
+  Deno.test(`EDGE-02 ${mode}: what failed or expired hours ago is sold anew`, async () => {
+    for (
+      const over of [
+        paying('requires_payment_method'),
+        opened('cs_1', { status: 'expired', url: null }),
+      ]
+    ) {
+      const { handle } = long_ago({ body: over }, tooSoon, { body: opened('cs_2') });
+      assert.equal((await (await handle(post(body))).json()).id, 'cs_2');
+    }
+  });
+
+  Deno.test(`EDGE-01 ${mode}: what is noted as open is the answer, to the same paths`, async () => {
+    const open = { body: opened('cs_1', pages) };
+    const same = long_ago(open);
+    assert.equal((await (await same.handle(post(body))).json()).id, 'cs_1');
+    assert.equal(same.asked.length, 1);
+    for (const other of [{ success_path: '/else' }, { cancel_path: '/else' }]) {
+      const { handle, asked } = long_ago(open);
+      const answer = await said(await handle(post({ ...body, ...other })));
+      assert.deepEqual(answer.slice(0, 2), [409, 'idempotency_conflict']);
+      assert.equal(asked.length, 1);
+    }
+  });
+}
 
 Deno.test('EDGE-02 a refusal that Stripe kept does not stand in the way for a day', async () => {
   const broken = { status: 500, body: { error: { type: 'api_error', message: 'broken' } } };

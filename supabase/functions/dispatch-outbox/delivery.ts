@@ -2,6 +2,7 @@
 // means when it does not succeed.
 
 import { nameOf, Refusal } from '../_shared/http.ts';
+import { TooLate } from '../_shared/within.ts';
 
 /** Within this an effect is delivered or given up; every call of a delivery has less. */
 export const DELIVERY_SECONDS = 25;
@@ -25,6 +26,8 @@ export interface Claim {
   /** Nobody knows whether it was done: the outside is asked before it is sent. */
   must_look_first: boolean;
   lease_token: string;
+  /** When it was written; no delivery of it is older. */
+  created_at: string;
 }
 
 /** Carries out one effect and gives what `complete_outbox` takes; throws when it is not certain. */
@@ -41,39 +44,23 @@ export class Undone extends Error {
 /** What `fail_outbox` is told of anything that a delivery throws. */
 export function reasonOf(error: unknown, claim: Claim): Undone {
   if (error instanceof Undone) return error;
-  // Nothing was sent now, so there is as much doubt as there was.
+  // We refuse only before anything is sent, so there is as much doubt as there was.
   if (error instanceof Refusal) {
     return new Undone(`${error.message}: ${error.details}`, claim.must_look_first);
   }
-  return new Undone(nameOf(error), true);
+  return new Undone(error instanceof TooLate ? error.message : nameOf(error), true);
 }
 
 /** A text that a payload must have. */
 export function text(payload: Row, name: string): string {
   const value = payload[name];
   if (typeof value === 'string' && value) return value;
-  throw new Undone(`payload.${name} is not a text`, false);
+  throw new Refusal(422, 'invalid_payload', `payload.${name} is not a text.`);
 }
 
 /** A positive amount of minor units that a payload must have. */
 export function cents(payload: Row, name: string): number {
   const value = payload[name];
   if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;
-  throw new Undone(`payload.${name} is not an amount`, false);
-}
-
-/** What a piece of work gives, unless it takes longer than that; then nobody knows. */
-export async function within<T>(seconds: number, work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Undone(`no answer within ${seconds} s`, true)),
-      seconds * 1000,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  throw new Refusal(422, 'invalid_payload', `payload.${name} is not an amount.`);
 }

@@ -2,7 +2,8 @@
 // so that one slow receiver holds up nothing but its own place.
 
 import type { Rpc } from '../_shared/database.ts';
-import { type Log, nameOf } from '../_shared/http.ts';
+import { type Log, nameOf, Refusal } from '../_shared/http.ts';
+import { within } from '../_shared/within.ts';
 import {
   type Claim,
   type Deliver,
@@ -11,7 +12,6 @@ import {
   reasonOf,
   type Row,
   Undone,
-  within,
 } from './delivery.ts';
 
 const AT_ONCE = 10;
@@ -113,7 +113,7 @@ async function deliver(dispatcher: Dispatcher, claim: Claim, line: Row): Promise
 
 async function attempt({ deliveries }: Dispatcher, claim: Claim): Promise<Row> {
   if (!Object.hasOwn(deliveries, claim.topic)) {
-    throw new Undone(`nobody here delivers ${claim.topic}`, false);
+    throw new Refusal(422, 'unknown_topic', `Nobody here delivers ${claim.topic}.`);
   }
   return await deliveries[claim.topic](claim);
 }

@@ -13,6 +13,7 @@ export function claimOf(topic: string, payload: Row, more: Partial<Claim> = {}):
     attempts: 1,
     must_look_first: false,
     lease_token: 'token',
+    created_at: '2026-01-01T12:00:00.987654+00:00',
     ...more,
   };
 }

@@ -92,7 +92,8 @@ Deno.test('MON-18 what fails is failed with its doubt, and does not stop the oth
     claimOf('webhook', {}, { id: 4, must_look_first: true }),
     claimOf('webhook', {}, { id: 5 }),
     claimOf('unheard.of', {}, { id: 6 }),
-    claimOf('storage.remove', {}, { id: 7 }),
+    claimOf('unheard.of', {}, { id: 7, must_look_first: true }),
+    claimOf('storage.remove', {}, { id: 8 }),
   ]]);
   const { body } = await box.run({
     email: throwing(new Undone('refused', false)),
@@ -101,7 +102,7 @@ Deno.test('MON-18 what fails is failed with its doubt, and does not stop the oth
     webhook: throwing(new Refusal(503, 'not_configured', 'URL is not set.')),
     'storage.remove': () => Promise.resolve({}),
   });
-  assert.deepEqual(body, { claimed: 7, done: 1, failed: 6, lost: 0 });
+  assert.deepEqual(body, { claimed: 8, done: 1, failed: 7, lost: 0 });
   const failed = box.calls.filter((call) => call.name === 'fail_outbox')
     .sort((a, b) => Number(a.args.p_id) - Number(b.args.p_id));
   assert.deepEqual(
@@ -113,7 +114,8 @@ Deno.test('MON-18 what fails is failed with its doubt, and does not stop the oth
       // Nothing was sent now: as much doubt as before.
       [4, 'not_configured: URL is not set.', true],
       [5, 'not_configured: URL is not set.', false],
-      [6, 'nobody here delivers unheard.of', false],
+      [6, 'unknown_topic: Nobody here delivers unheard.of.', false],
+      [7, 'unknown_topic: Nobody here delivers unheard.of.', true],
     ],
   );
 });

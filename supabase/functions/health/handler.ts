@@ -13,6 +13,7 @@ import {
   requireSecret,
 } from '../_shared/http.ts';
 import { settingsOf } from '../_shared/settings.ts';
+import { within } from '../_shared/within.ts';
 
 export interface Dependencies {
   system: Rpc;
@@ -28,8 +29,8 @@ interface Metric {
 }
 
 const FRESH_MS = 60_000;
-const SETTING_MS = 2_000;
-const DEEP_MS = 10_000;
+const SETTING_SECONDS = 2;
+const DEEP_SECONDS = 10;
 
 export function handler(
   open: () => Dependencies,
@@ -51,7 +52,7 @@ export function handler(
         (error) => write({ function: 'health', level: 'error', error: nameOf(error) }),
       );
     }
-    if (slowest === null) await within(SETTING_MS, reading).catch(() => {});
+    if (slowest === null) await within(SETTING_SECONDS, reading).catch(() => {});
     return slowest;
   }
 
@@ -71,10 +72,7 @@ export function handler(
 async function examine(system: Rpc, write: Log) {
   let metrics: Metric[];
   try {
-    metrics = await within(
-      DEEP_MS,
-      system('session_health_dashboard'),
-    ) as Metric[];
+    metrics = await within(DEEP_SECONDS, system('session_health_dashboard')) as Metric[];
   } catch (error) {
     write({ function: 'health', level: 'error', error: nameOf(error) });
     return { ok: false, database: { ok: false } };
@@ -90,22 +88,4 @@ function summary(metrics: Metric[], category: string) {
   const wrong = rows.filter((row) => row.status === 'fail').map((row) => row.metric);
   const values = Object.fromEntries(rows.map((row) => [row.metric, row.value]));
   return { ok: rows.length > 0 && wrong.length === 0, wrong, values };
-}
-
-async function within<T>(
-  milliseconds: number,
-  promise: Promise<T>,
-): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new DOMException('too late', 'TimeoutError')),
-      milliseconds,
-    );
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -96,6 +96,7 @@ export function handler(open: () => Dependencies, write: Log = log): Handler {
     POST: async (request) => {
       const { as, system } = open();
       const caller = as(bearer(request));
+      await admit(request, caller.rpc);
       const settings = await settingsOf(system.rpc);
       const limit = Number(settings.get('max_file_bytes')) + ENVELOPE_BYTES;
       const { session, file } = await formOf(request, limit);
@@ -127,15 +128,24 @@ function parameter(request: Request, name: string): string | null {
   return new URL(request.url).searchParams.get(name);
 }
 
-async function formOf(request: Request, limit: number): Promise<{ session: string; file: File }> {
-  const body = await readBytes(request, limit);
-  const headers = { 'content-type': request.headers.get('content-type') ?? '' };
-  let form: FormData;
-  try {
-    form = await new Response(body as BodyInit, { headers }).formData();
-  } catch {
-    throw new Refusal(400, 'invalid_body', 'The body must be multipart/form-data.');
+/** Refuses who has no business here, before anything is read or done for them. */
+async function admit(request: Request, caller: Rpc): Promise<void> {
+  const session = parameter(request, 'session_id');
+  if (session === null) {
+    await caller('my_credit');
+  } else {
+    await caller('list_session_files', { p_session_id: uuid(session, 'session_id') });
   }
+}
+
+async function formOf(request: Request, limit: number): Promise<{ session: string; file: File }> {
+  const headers = { 'content-type': request.headers.get('content-type') ?? '' };
+  // The body is in no variable: once it is parsed, the form alone holds the file.
+  const form = await new Response(await readBytes(request, limit) as BodyInit, { headers })
+    .formData()
+    .catch(() => {
+      throw new Refusal(400, 'invalid_body', 'The body must be multipart/form-data.');
+    });
   const file = form.get('file');
   if (!(file instanceof File)) {
     throw new Refusal(400, 'file_missing', 'There is no file in the field file.');

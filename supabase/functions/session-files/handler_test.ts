@@ -24,6 +24,7 @@ interface Told {
   sign?: Error | (string | null)[];
   register?: unknown;
   list?: unknown;
+  credit?: unknown;
   forget?: unknown;
 }
 
@@ -35,6 +36,7 @@ function build(told: Told = {}) {
     ],
     register_session_file: told.register ?? row,
     list_session_files: told.list ?? [row],
+    my_credit: told.credit ?? {},
     remove_session_file: told.forget ?? row,
   });
   const done: unknown[][] = [];
@@ -90,7 +92,7 @@ Deno.test('FILE-03 a file is stored, registered and answered with an address', a
     ['token', 'upload', path, 3, 'image/jpeg'],
     ['token', 'sign', [row.storage_path], 3600],
   ]);
-  assert.deepEqual(calls[1], {
+  assert.deepEqual(calls[2], {
     as: 'token',
     name: 'register_session_file',
     args: {
@@ -110,6 +112,28 @@ Deno.test('FILE-03 the session may be in the address', async () => {
   const url = `http://127.0.0.1/session-files?session_id=${session}`;
   assert.equal((await handle(new Request(url, { method: 'POST', headers, body }))).status, 201);
 });
+
+for (
+  const [query, told] of [
+    ['', { credit: new Refusal(401, 'not_authenticated', 'Why.') }],
+    [`?session_id=${session}`, { list: new Refusal(401, 'not_authenticated', 'Why.') }],
+    [`?session_id=${session}`, { list: new Refusal(404, 'session_not_found', 'Why.') }],
+    ['?session_id=x', {}],
+  ] as const
+) {
+  Deno.test(`EDGE-01 who has no business at ${query || 'no session'} costs nothing`, async () => {
+    const { handle, done, calls } = build(told);
+    const { body, headers } = upload();
+    const url = `http://127.0.0.1/session-files${query}`;
+    const request = new Request(url, { method: 'POST', headers, body });
+    const { status } = await handle(request);
+    assert.ok([401, 404, 422].includes(status));
+    assert.equal(request.bodyUsed, false);
+    assert.ok(calls.every(({ as }) => as === 'token'));
+    assert.deepEqual(done, []);
+    await request.body?.cancel();
+  });
+}
 
 for (
   const refusal of [
@@ -245,7 +269,7 @@ Deno.test('EDGE-01 bad input is refused before anything is stored', async () => 
     assert.equal((await handle(request)).status, 401);
   }
   assert.deepEqual(done, []);
-  assert.ok(calls.every((call) => call.name === 'list_settings'));
+  assert.ok(calls.every(({ name }) => name === 'my_credit' || name === 'list_settings'));
 });
 
 Deno.test('FILE-03 names are shown as they are, but without folders and tricks', () => {

@@ -1,16 +1,15 @@
-import { client, rpcOf } from '../_shared/database.ts';
+import { client, type Rpc, rpcOf, type SupabaseClient, systemOf } from '../_shared/database.ts';
 import { once } from '../_shared/environment.ts';
 import { bucketOf } from './bucket.ts';
 import { handler, type Side } from './handler.ts';
 
 const env = (name: string) => Deno.env.get(name);
 
-function side(kind: 'publishable' | 'secret', token?: string): Side {
-  const supabase = client(env, kind, token);
-  return { rpc: rpcOf(supabase), bucket: bucketOf(supabase) };
+function side(supabase: SupabaseClient, calls: (supabase: SupabaseClient) => Rpc): Side {
+  return { rpc: calls(supabase), bucket: bucketOf(supabase) };
 }
 
 Deno.serve(handler(once(() => ({
-  as: (token) => side('publishable', token),
-  system: side('secret'),
+  as: (token) => side(client(env, 'publishable', token), rpcOf),
+  system: side(client(env, 'secret'), systemOf),
 }))));

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Claim, Row } from '../delivery.ts';
+import { type Claim, reasonOf, type Row, type Undone } from '../delivery.ts';
 import { claimOf, environment, fakeFetch } from '../fakes_test.ts';
 import { deliveries } from './all.ts';
 import { deleteRoom } from './livekit.ts';
@@ -27,11 +27,14 @@ type Answers = Parameters<typeof fakeFetch>;
 async function deliver(values: Record<string, string>, claim: Claim, ...answers: Answers) {
   const { asked, fetchFn } = fakeFetch(...answers);
   const work = deliveries(environment(values), fetchFn)[claim.topic](claim);
-  const outcome = await work.then((result) => ({ result }), (error) => ({ error }));
+  const outcome = await work.then(
+    (result) => ({ result }),
+    (error) => ({ error: reasonOf(error, claim) }),
+  );
   return {
     asked: asked.map((request) => ({ ...request, body: JSON.parse(request.body) })),
     ...outcome,
-  } as { asked: { url: string; headers: Headers; body: Row }[]; result?: Row; error?: Row };
+  } as { asked: { url: string; headers: Headers; body: Row }[]; result?: Row; error?: Undone };
 }
 
 Deno.test('MON-17 every topic has somebody who delivers it', () => {
@@ -91,8 +94,12 @@ Deno.test('MON-17 a mail is not sent without a service, and fails without doubt'
 Deno.test('MON-17 a mail that lacks something is refused before anybody is asked', async () => {
   for (const name of ['to', 'from', 'subject', 'html']) {
     const claim = { ...MAIL, payload: { ...MAIL.payload, [name]: '' } };
-    const { asked, error } = await deliver({ RESEND_API_KEY: 're_fake' }, claim);
-    assert.deepEqual([asked.length, error?.ambiguous], [0, false]);
+    for (const must_look_first of [false, true]) {
+      const broken = { ...claim, must_look_first };
+      const { asked, error } = await deliver({ RESEND_API_KEY: 're_fake' }, broken);
+      assert.deepEqual([asked.length, error?.ambiguous], [0, must_look_first]);
+      assert.equal(error?.message, `invalid_payload: payload.${name} is not a text.`);
+    }
   }
 });
 
@@ -178,7 +185,8 @@ Deno.test('MON-17 an answer other than a 2xx is no delivery, and a redirect is n
 Deno.test('MON-17 effects leave only over TLS, but for this machine', async () => {
   for (const url of ['http://crm.example.com', 'ftp://crm.example.com', 'crm', 'file:///etc/x']) {
     const { asked, error } = await deliver({ CRM_WEBHOOK_URL: url }, CRM);
-    assert.deepEqual([asked.length, error?.message], [0, 'not_configured'], url);
+    assert.equal(asked.length, 0, url);
+    assert.match(String(error?.message), /^not_configured: CRM_WEBHOOK_URL /);
   }
   const { result } = await deliver({ CRM_WEBHOOK_URL: 'http://127.0.0.1:9/' }, CRM, [200, {}]);
   assert.deepEqual(result, { status: 200 });

@@ -1,9 +1,9 @@
 // E-mail, by whichever service is configured: Resend, Postmark, or a mail server.
 
+import { address } from '../../_shared/address.ts';
 import { type Environment, once } from '../../_shared/environment.ts';
 import { Refusal } from '../../_shared/http.ts';
 import { type Claim, type Deliver, type Row, text } from '../delivery.ts';
-import { address } from './address.ts';
 import { openSmtp } from './smtp.ts';
 import { post } from './webhook.ts';
 

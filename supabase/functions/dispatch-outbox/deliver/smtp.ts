@@ -2,9 +2,9 @@
 // that knows its client.
 
 import nodemailer from 'npm:nodemailer@10.6.0';
+import { isThisMachine } from '../../_shared/address.ts';
 import { Refusal } from '../../_shared/http.ts';
 import { CALL_SECONDS, type Row, Undone } from '../delivery.ts';
-import { isThisMachine } from './address.ts';
 import type { Mail } from './email.ts';
 
 export function openSmtp(url: string): (mail: Mail, messageId: string) => Promise<Row> {

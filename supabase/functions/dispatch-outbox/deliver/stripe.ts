@@ -26,7 +26,7 @@ async function transfer(stripe: Stripe, claim: Claim) {
     // By the group, as the account may have been another one then; by the account, as somebody may
     // have sent it by hand.
     () => stripe.transfers.list({ transfer_group: key, limit: PAGE }, CALL),
-    () => stripe.transfers.list({ destination, limit: PAGE }, CALL),
+    () => stripe.transfers.list({ destination, created: since(claim), limit: PAGE }, CALL),
   ) ?? await ask(() =>
     stripe.transfers.create({
       amount,
@@ -88,6 +88,11 @@ const CALL = { timeout: CALL_SECONDS * 1000 };
 
 function once(claim: Claim) {
   return { ...CALL, idempotencyKey: claim.idempotency_key };
+}
+
+/** Nothing of a row is older than the row; a minute, as clocks differ. */
+function since({ created_at }: Claim) {
+  return { gte: Math.floor(Date.parse(created_at) / 1000) - 60 };
 }
 
 function metadata(claim: Claim, ...names: string[]): Record<string, string> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { openStripe } from '../../_shared/stripe.ts';
-import type { Claim, Row } from '../delivery.ts';
+import { type Claim, reasonOf, type Row, type Undone } from '../delivery.ts';
 import { type Asked, claimOf, environment, fakeFetch } from '../fakes_test.ts';
 import { stripeDeliveries } from './stripe.ts';
 
@@ -42,8 +42,11 @@ async function deliver(claim: Claim, ...answers: Answers) {
   });
   const deliveries = stripeDeliveries(() => openStripe(env, fetchFn));
   const work = deliveries[claim.topic](claim);
-  const outcome = await work.then((result) => ({ result }), (error) => ({ error }));
-  return { asked, ...outcome } as { asked: Asked[]; result?: Row; error?: Row };
+  const outcome = await work.then(
+    (result) => ({ result }),
+    (error) => ({ error: reasonOf(error, claim) }),
+  );
+  return { asked, ...outcome } as { asked: Asked[]; result?: Row; error?: Undone };
 }
 
 const looking = (claim: Claim): Claim => ({ ...claim, must_look_first: true });
@@ -121,7 +124,12 @@ Deno.test('MON-18 one sent by hand, or to an earlier account, is found too', asy
     [200, page([found(TRANSFER, sentTransfer)])],
   );
   assert.deepEqual(asked.map(path), Array(3).fill('GET /v1/transfers'));
-  assert.deepEqual(query(asked[1]), { destination: 'acct_1', limit: '100' });
+  // What is older than the row cannot be it: a long history is not paged through.
+  assert.deepEqual(query(asked[1]), {
+    destination: 'acct_1',
+    'created[gte]': String(Date.UTC(2026, 0, 1, 12) / 1000 - 60),
+    limit: '100',
+  });
   assert.equal(query(asked[2]).starting_after, 'tr_0');
   assert.equal(result?.id, 'tr_1');
 });
@@ -195,14 +203,15 @@ Deno.test('MON-18 what Stripe says of a wrong key is not kept, as it shows parts
   assert.doesNotMatch(String(error?.message), /sk_/);
 });
 
-Deno.test('MON-18 a payload that cannot be sent is refused before Stripe is asked', async () => {
+Deno.test('MON-18 a payload that cannot be sent is refused unasked, and leaves the doubt', async () => {
   for (const claim of SENDING) {
     for (const amount of [0, -1, 1.5, '600', null]) {
-      const { asked, error } = await deliver({
-        ...claim,
-        payload: { ...claim.payload, amount },
-      });
-      assert.deepEqual([asked.length, error?.ambiguous], [0, false]);
+      const broken = { ...claim, payload: { ...claim.payload, amount } };
+      for (const must_look_first of [false, true]) {
+        const { asked, error } = await deliver({ ...broken, must_look_first });
+        assert.deepEqual([asked.length, error?.ambiguous], [0, must_look_first], claim.topic);
+        assert.equal(error?.message, 'invalid_payload: payload.amount is not an amount.');
+      }
     }
   }
 });

@@ -1,8 +1,8 @@
 // What support has to know: to their own webhook, or by e-mail.
 
+import { address } from '../../_shared/address.ts';
 import type { Environment } from '../../_shared/environment.ts';
 import { type Deliver, text } from '../delivery.ts';
-import { address } from './address.ts';
 import { tell } from './webhook.ts';
 
 export function supportAlert(env: Environment, mail: Deliver, fetchFn: typeof fetch): Deliver {

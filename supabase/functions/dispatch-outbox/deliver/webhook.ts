@@ -1,9 +1,9 @@
 // Effects that are a JSON object sent to somebody else's URL.
 
+import { address } from '../../_shared/address.ts';
 import type { Environment } from '../../_shared/environment.ts';
 import { nameOf } from '../../_shared/http.ts';
 import { CALL_SECONDS, type Claim, type Deliver, type Row, Undone } from '../delivery.ts';
-import { address } from './address.ts';
 
 const NOT_NOW = [408, 409, 425, 429];
 
