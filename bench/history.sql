@@ -100,8 +100,8 @@ select
   md5('referral' || p.number)::uuid as referral_id,
   case when p.mechanic % 10 = 2 then md5('mechanic' || p.mechanic - 1)::uuid end as referrer_id,
   p.is_completed and p.seconds > 300 and p.by_extra > 0.8 as is_interrupted,
-  -- Of which the number of a transfer and of an account is made.
-  p.number::bigint * 16 as ledger_id,
+  -- Of which the numbers of its transfers are made, after those of the grants.
+  1000000000 + p.number::bigint * 16 as ledger_id,
   p.price_cents * (p.funding <> 'free')::integer + 500 * p.is_extended::integer as held_cents,
   case
     when p.is_served then p.started_at + make_interval(secs => p.seconds)
@@ -556,7 +556,7 @@ cross join lateral (
 where t.is_there
 union all
 select
-  true, 1000000000 + m.customer, 'grant:history:' || m.customer, null, s.now - interval '3 years',
+  true, m.customer, 'grant:history:' || m.customer, null, s.now - interval '3 years',
   array[4, 3000000000 + m.customer], array[-sum(m.held_cents), sum(m.held_cents)]::integer[]
 from money as m
 cross join settled as s

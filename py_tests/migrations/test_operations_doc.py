@@ -265,7 +265,7 @@ def test_every_alert_is_explained(db: Database) -> None:
         source = world.row(
             "select string_agg(prosrc, ' ') as text from pg_proc where oid in"
             " ('private.needing_review(timestamptz)'::regprocedure,"
-            " 'private.audit()'::regprocedure)"
+            " 'private.audit_sections(integer[])'::regprocedure)"
         )["text"]
         views = world.rows(
             "select viewname as name from pg_views where schemaname = 'public' and"

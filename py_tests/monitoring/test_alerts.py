@@ -15,6 +15,14 @@ A_BALANCE = (
     " where name = 'customer_credit:' || tests.id('credit')"
 )
 
+AN_OPEN_ASSIGNMENT = (
+    "update public.session_assignments set status = 'accepted', closed_at = null"
+    " where session_id = tests.session_of('paid')"
+)
+ANOTHER_ENTRY = (
+    "delete from private.ledger_entries e using private.ledger_transfers t"
+    " where t.id = e.transfer_id and t.key = 'earning:' || tests.session_of('paid')"
+)
 
 VIEWS = (*(f"alert_{name}" for name in ALERTS), "alert_rates", "sessions_needing_review")
 
@@ -106,6 +114,19 @@ def test_the_monitor_audits_once_an_hour(stage: Stage, monitored: Monitored) -> 
         stage.run(found["command"])
         assert stage.review() == []
         assert monitored.after(5) == ["info: Well again: ledger"]
+
+
+def test_meanwhile_the_sections_that_found_something_look_again(
+    stage: Stage, monitored: Monitored
+) -> None:
+    """MOV-09: until the hour is over the others wait; then they are told too."""
+    with stage.spoiled(A_BALANCE):
+        stage.run("update private.audits set audited_at = private.clock() - interval '1 hour'")
+        assert monitored.after(0) == ["critical: Needs a person: ledger"]
+        past_the_triggers(stage, AN_OPEN_ASSIGNMENT)
+        past_the_triggers(stage, ANOTHER_ENTRY)
+        assert monitored.after(55) == ["critical: Needs a person: ledger"]
+        assert monitored.after(5) == ["critical: Needs a person: integrity"]
 
 
 def test_an_audit_that_breaks_stops_nothing(stage: Stage, monitored: Monitored) -> None:

@@ -50,9 +50,29 @@ def test_the_money_is_measured() -> None:
         assert list(folder.iterdir()) == []
 
 
-def run(folder: Path, bench: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.slow
+def test_monitoring_is_measured() -> None:
+    """MOV-08: every view and function has its figure, and finds nothing in a consistent history"""
+    with stack_folder() as folder:
+        folder.mkdir(parents=True)
+        measured = bench(folder, "monitoring", "2000")
+        # Without a table if something was found; late they may be, here.
+        for line in (
+            r"sessions_needing_review +│ +0 │",
+            r"verify_session_end_logic\('-infinity'\) +│ +11 │",
+            r"verify_replay\(\) +│ +0 │",
+        ):
+            assert re.search(line, measured.stdout), measured.stderr
+        assert list(folder.iterdir()) == []
+
+
+def run(folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return bench(folder, name, "--seconds=1", "--scale=1", *arguments)
+
+
+def bench(folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", f"bench.{bench}", "--seconds=1", "--scale=1", *arguments],
+        [sys.executable, "-m", f"bench.{name}", *arguments],
         cwd=CHECKOUT,
         env={**os.environ, "TAXIMETER_HOME": str(folder), "COLUMNS": "120"},
         stdin=subprocess.DEVNULL,

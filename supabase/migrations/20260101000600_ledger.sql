@@ -40,6 +40,7 @@ comment on table private.ledger_transfers is
   'Why money moved: a business key that no two transfers share. occurred_at is when it happened, created_at when it '
   'was written down.';
 create index ledger_transfers_session_id_idx on private.ledger_transfers (session_id) where session_id is not null;
+create index ledger_transfers_created_at_idx on private.ledger_transfers using brin (created_at);
 alter table private.ledger_transfers enable row level security;
 revoke all on table private.ledger_transfers from public, anon, authenticated, service_role;
 create policy "nobody reads ledger transfers directly" on private.ledger_transfers using (false);
@@ -52,7 +53,7 @@ create table private.ledger_entries (
   constraint amount_is_not_zero check (amount_cents <> 0)
 );
 comment on table private.ledger_entries is 'What a transfer gave to an account (above zero) or took from it.';
-create index ledger_entries_account_id_idx on private.ledger_entries (account_id, transfer_id);
+create index ledger_entries_account_id_idx on private.ledger_entries (account_id, transfer_id) include (amount_cents);
 alter table private.ledger_entries enable row level security;
 revoke all on table private.ledger_entries from public, anon, authenticated, service_role;
 create policy "nobody reads ledger entries directly" on private.ledger_entries using (false);

@@ -214,6 +214,7 @@ comment on table public.session_events is
 comment on column public.session_events.occurred_at is
   'When it happened. created_at is when it was written down: a silent drop is dated back to the last sign of life.';
 create index session_events_session_id_idx on public.session_events (session_id, id);
+create index session_events_created_at_idx on public.session_events using brin (created_at);
 alter table public.session_events enable row level security;
 revoke all on table public.session_events from public, anon, authenticated, service_role;
 revoke all on sequence public.session_events_id_seq from public, anon, authenticated, service_role;

@@ -159,24 +159,6 @@ comment on function private.note_failure(uuid, text, text, text) is
   'Leaves a session that could not be settled for review, and for retry_failed_seconds.';
 revoke all on function private.note_failure from public, anon, authenticated, service_role;
 
-create function private.cure_of(p_failure private.session_failures)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-  return format(
-    case p_failure.work
-      when 'aftermath' then 'select public.repeat_aftermath(%L);'
-      else 'select * from public.end_session_with_semantics(%L, ''its work failed'');' end,
-    p_failure.session_id
-  );
-end;
-$$;
-comment on function private.cure_of(private.session_failures) is 'The command that settles what could not be done.';
-revoke all on function private.cure_of from public, anon, authenticated, service_role;
-
 create function private.forget_failure()
 returns trigger
 language plpgsql

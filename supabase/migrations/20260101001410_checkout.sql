@@ -67,7 +67,9 @@ begin
       );
     end if;
     if v_intent.status in ('open', 'failed') and v_intent.expires_at <= v_now then
-      perform private.fail('idempotency_conflict', 'The price of p_idempotency_key is no longer kept.', 'Use a new key.');
+      perform private.fail(
+        'idempotency_conflict', 'The price of p_idempotency_key is no longer kept.', 'Use a new key.'
+      );
     end if;
     -- What has been paid is told. What has not would be paid in vain if it cannot be made any more.
     if v_intent.status not in ('open', 'failed') then

@@ -605,42 +605,84 @@ security definer
 set search_path = ''
 set jit = off
 set work_mem = '64MB'
+set plan_cache_mode = 'force_custom_plan'
+set enable_memoize = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
+declare
+  v_first bigint;
+  v_currency text;
 begin
   perform private.require_admin();
   p_since := coalesce(p_since, '-infinity');
+  -- Where a key is looked for, its kind is said twice: what cannot match is left out before it is hashed.
+  -- Transfers are numbered as they come: all since then have this number or a higher one.
+  select min(n.id) into v_first
+  from (select t.id from private.ledger_transfers t where t.created_at >= p_since offset 0) n;
+  select a.currency into v_currency from private.ledger_accounts a order by a.id limit 1;
   return query
-  select 'transfers sum to zero', t.key, jsonb_build_object('currency', z.currency, 'cents', z.cents)
-  from (
-    select e.transfer_id, a.currency, sum(e.amount_cents) as cents
-    from private.ledger_transfers t
-    join private.ledger_entries e on e.transfer_id = t.id
-    join private.ledger_accounts a on a.id = e.account_id
-    where t.created_at >= p_since
-    group by e.transfer_id, a.currency
+  -- One whose accounts are all of one currency sums to zero as a whole.
+  with suspects as (
+    select e.transfer_id
+    -- As the index has them: one sum at a time is kept. The same below.
+    from (
+      select n.transfer_id, n.amount_cents
+      from private.ledger_entries n
+      where n.transfer_id >= v_first
+      order by n.transfer_id
+      offset 0
+    ) e
+    group by e.transfer_id
     having sum(e.amount_cents) <> 0
-  ) z
-  join private.ledger_transfers t on t.id = z.transfer_id;
-
-  return query
+    union
+    select e.transfer_id
+    from private.ledger_accounts a
+    join private.ledger_entries e on e.account_id = a.id
+    where a.currency <> v_currency and e.transfer_id >= v_first
+  )
   select
-    'an ended session holds nothing', s.id::text, jsonb_build_object('cents', sum(e.amount_cents), 'status', s.status)
-  from public.sessions s
-  join private.ledger_accounts a on a.name = 'session_hold:' || s.id and a.currency = s.currency
-  join private.ledger_entries e on e.account_id = a.id
-  where s.ended_at >= p_since and s.status >= 'completed'
-  group by s.id
-  having sum(e.amount_cents) <> 0;
+    'transfers sum to zero', (select t.key from private.ledger_transfers t where t.id = s.transfer_id),
+    jsonb_build_object('currency', z.currency, 'cents', z.cents)
+  from suspects s
+  cross join lateral (
+    select a.currency, sum(e.amount_cents) as cents
+    from private.ledger_entries e
+    join private.ledger_accounts a on a.id = e.account_id
+    where e.transfer_id = s.transfer_id
+    group by a.currency
+    having sum(e.amount_cents) <> 0
+  ) z;
 
   return query
+  -- Nearly every account is at zero again, so that few of these sums are left.
+  with balances as materialized (
+    select e.account_id, sum(e.amount_cents) as cents
+    from (select n.account_id, n.amount_cents from private.ledger_entries n order by n.account_id offset 0) e
+    group by e.account_id
+    having sum(e.amount_cents) <> 0
+  ), named as materialized (
+    select a.name, right(a.name, 36)::uuid as id, a.currency, b.cents
+    from balances b
+    join private.ledger_accounts a on a.id = b.account_id
+    where a.name like 'session\_hold:%' or a.name like 'unapplied:%'
+  )
+  select 'an ended session holds nothing', s.id::text, jsonb_build_object('cents', n.cents, 'status', s.status)
+  from named n
+  join public.sessions s on s.id = n.id and s.currency = n.currency
+  where n.name like 'session\_hold:%' and s.ended_at >= p_since and s.status >= 'completed'
+  union all
+  select 'unapplied money is in review', p.id::text, jsonb_build_object('cents', n.cents)
+  from named n
+  join private.payments p on p.id = n.id and p.currency = n.currency
+  where n.name like 'unapplied:%' and p.received_at is not null and p.updated_at >= p_since and p.review is null
+  union all
   select 'a stored balance is the sum of its entries', a.name, jsonb_build_object(
-    'stored', a.balance_cents, 'summed', coalesce(sum(e.amount_cents), 0)
+    'stored', a.balance_cents, 'summed', coalesce(b.cents, 0)
   )
   from private.ledger_accounts a
-  left join private.ledger_entries e on e.account_id = a.id
-  where a.balance_cents is not null
-  group by a.id
-  having a.balance_cents <> coalesce(sum(e.amount_cents), 0);
+  left join balances b on b.account_id = a.id
+  where a.balance_cents <> coalesce(b.cents, 0);
 
   return query
   select 'a completed session has its earning', s.id::text, jsonb_build_object('ended_at', s.ended_at)
@@ -657,20 +699,28 @@ begin
   where e.created_at >= p_since and s.status <> 'completed' and s.end_reason is distinct from 'completed';
 
   return query
+  with receivers as materialized (
+    select a.id, split_part(a.name, ':', 1) as kind
+    from private.ledger_accounts a
+    where a.name = 'platform_revenue' or a.name like 'mechanic\_payable:%' or a.name like 'referral\_payable:%'
+  ), earned as materialized (
+    select o.session_id, t.id
+    from public.mechanic_earnings o
+    join private.ledger_transfers t on t.key = 'earning:' || o.session_id and t.key like 'earning:%'
+    where o.created_at >= p_since
+  ), posted as (
+    select
+      o.session_id, sum(x.amount_cents) filter (where r.kind = 'mechanic_payable') as share_cents,
+      sum(x.amount_cents) filter (where r.kind = 'platform_revenue') as platform_cents,
+      sum(x.amount_cents) filter (where r.kind = 'referral_payable') as referral_cents
+    from earned o
+    join private.ledger_entries x on x.transfer_id = o.id and x.transfer_id >= (select min(n.id) from earned n)
+    join receivers r on r.id = x.account_id
+    group by o.session_id
+  )
   select 'an earning is what was posted', e.session_id::text, jsonb_build_object('gross_cents', e.gross_cents)
   from public.mechanic_earnings e
-  left join (
-    select
-      o.session_id, sum(x.amount_cents) filter (where a.name like 'mechanic\_payable:%') as share_cents,
-      sum(x.amount_cents) filter (where a.name = 'platform_revenue') as platform_cents,
-      sum(x.amount_cents) filter (where a.name like 'referral\_payable:%') as referral_cents
-    from public.mechanic_earnings o
-    join private.ledger_transfers t on t.key = 'earning:' || o.session_id
-    join private.ledger_entries x on x.transfer_id = t.id
-    join private.ledger_accounts a on a.id = x.account_id
-    where o.created_at >= p_since
-    group by o.session_id
-  ) p on p.session_id = e.session_id
+  left join posted p on p.session_id = e.session_id
   where e.created_at >= p_since
     -- Of nothing held, nothing is posted.
     and (e.share_cents, e.platform_cents, e.referral_cents) is distinct from (
@@ -694,14 +744,14 @@ begin
       select
       from private.ledger_transfers t
       where t.key = case p.kind when 'quote_bonus' then 'quote_bonus:' else 'earning:' end || p.source_id
+        and (t.key like 'earning:%' or t.key like 'quote\_bonus:%')
     );
 
   return query
   select 'a sent payout is posted', p.id::text, jsonb_build_object('status', p.status)
   from public.payouts p
-  where p.created_at >= p_since
-    and (p.stripe_transfer_id is not null)
-      <> exists (select from private.ledger_transfers t where t.key = 'payout:' || p.id);
+  left join private.ledger_transfers t on t.key = 'payout:' || p.id and t.key like 'payout:%'
+  where p.created_at >= p_since and (p.stripe_transfer_id is not null) <> (t.id is not null);
 
   return query
   select 'an applied extension has its payment', x.id::text, jsonb_build_object('session_id', x.session_id)
@@ -721,15 +771,6 @@ begin
       from public.session_events e
       where e.session_id = x.session_id and e.type = 'created' and e.created_at >= x.applied_at
     ));
-
-  return query
-  select 'unapplied money is in review', p.id::text, jsonb_build_object('cents', sum(e.amount_cents))
-  from private.payments p
-  join private.ledger_accounts a on a.name = 'unapplied:' || p.id and a.currency = p.currency
-  join private.ledger_entries e on e.account_id = a.id
-  where p.received_at is not null and p.updated_at >= p_since and p.review is null
-  group by p.id
-  having sum(e.amount_cents) <> 0;
 
   return query
   select 'a paid session has its payment', s.id::text, jsonb_build_object('price_cents', s.price_cents)

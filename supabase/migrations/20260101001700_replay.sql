@@ -22,68 +22,64 @@ create type public.session_replay as (
 comment on type public.session_replay is
   'A session as its events tell it. is_complete: they begin with its birth and none is missing.';
 
-create function private.replay(p_session_id uuid)
-returns public.session_replay
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-  v_replay public.session_replay;
-  v_event record;
-begin
-  v_replay.session_id := p_session_id;
-  v_replay.version := 0;
-  v_replay.events := 0;
-  v_replay.is_complete := true;
-  for v_event in
-    select e.type, e.actor_id, e.payload, e.version, e.occurred_at
-    from public.session_events e
-    where e.session_id = p_session_id and e.source = 'sessions'
-    order by e.id
-  loop
-    case v_event.type
-      when 'created' then
-        v_replay.duration_minutes := (v_event.payload ->> 'duration_minutes')::integer;
-      when 'accepted' then
-        v_replay.mechanic_id := v_event.actor_id;
-        v_replay.accepted_at := v_event.occurred_at;
-      when 'released' then
-        v_replay.mechanic_id := null;
-        v_replay.accepted_at := null;
-      when 'started' then
-        v_replay.started_at := v_event.occurred_at;
-        v_replay.expires_at := (v_event.payload ->> 'expires_at')::timestamptz;
-      when 'extended' then
-        v_replay.duration_minutes := (v_event.payload ->> 'duration_minutes')::integer;
-        v_replay.expires_at := (v_event.payload ->> 'expires_at')::timestamptz;
-      when 'ended' then
-        v_replay.ended_at := v_event.occurred_at;
-        v_replay.duration_seconds := (v_event.payload ->> 'duration_seconds')::integer;
-        v_replay.billable_seconds := (v_event.payload ->> 'billable_seconds')::integer;
-        v_replay.end_reason := v_event.payload ->> 'reason';
-      when 'summary_submitted' then
-        v_replay.summary_submitted_at := v_event.occurred_at;
-      else
-        null;
-    end case;
-    if v_event.payload ? 'to' then
-      v_replay.status := (v_event.payload ->> 'to')::public.session_status;
-    end if;
-    -- Written past the engine, or corrected: the event carries the row that came of it.
-    if v_event.payload ? 'row' then
-      v_replay := jsonb_populate_record(v_replay, v_event.payload -> 'row');
-    end if;
-    v_replay.is_complete := v_replay.is_complete and v_event.version = v_replay.events + 1;
-    v_replay.events := v_replay.events + 1;
-    v_replay.version := v_event.version;
-  end loop;
-  return v_replay;
-end;
-$$;
-comment on function private.replay(uuid) is
-  'Folds the events of a session, in their order, into its row. Reads nothing else.';
-revoke all on function private.replay from public, anon, authenticated, service_role;
+-- An event that carries the row that came of it (written past the engine, or corrected) says all of it.
+create view private.replays with (security_invoker = on) as
+select
+  r.session_id, r.status, r.versions[1] as version, r.mechanic_id, r.accepted_at, r.started_at, r.expires_at,
+  r.ended_at, r.duration_minutes, r.duration_seconds, r.billable_seconds, r.end_reason, r.summary_submitted_at,
+  cardinality(r.versions) as events,
+  r.versions = array(select generate_series(cardinality(r.versions)::bigint, 1, -1)) as is_complete
+from (
+  -- The newest event that says a thing has the last word: they come newest first.
+  select
+    e.session_id,
+    array_agg(e.version) as versions,
+    (array_agg(coalesce(e.whole ->> 'status', e.payload ->> 'to'))
+      filter (where e.says_status))[1]::public.session_status as status,
+    (array_agg(case when e.says_all then (e.whole ->> 'mechanic_id')::uuid when e.type = 'accepted' then e.actor_id end)
+      filter (where e.says_mechanic))[1] as mechanic_id,
+    (array_agg(case
+      when e.says_all then (e.whole ->> 'accepted_at')::timestamptz when e.type = 'accepted' then e.occurred_at end)
+      filter (where e.says_mechanic))[1] as accepted_at,
+    (array_agg(case when e.says_all then (e.whole ->> 'started_at')::timestamptz else e.occurred_at end)
+      filter (where e.says_start))[1] as started_at,
+    (array_agg(coalesce(e.whole, e.payload) ->> 'expires_at')
+      filter (where e.says_expiry))[1]::timestamptz as expires_at,
+    (array_agg(case when e.says_all then (e.whole ->> 'ended_at')::timestamptz else e.occurred_at end)
+      filter (where e.says_end))[1] as ended_at,
+    (array_agg(coalesce(e.whole, e.payload) ->> 'duration_minutes')
+      filter (where e.says_minutes))[1]::integer as duration_minutes,
+    (array_agg(coalesce(e.whole, e.payload) ->> 'duration_seconds')
+      filter (where e.says_end))[1]::integer as duration_seconds,
+    (array_agg(coalesce(e.whole, e.payload) ->> 'billable_seconds')
+      filter (where e.says_end))[1]::integer as billable_seconds,
+    (array_agg(case when e.says_all then e.whole ->> 'end_reason' else e.payload ->> 'reason' end)
+      filter (where e.says_end))[1] as end_reason,
+    (array_agg(case when e.says_all then (e.whole ->> 'summary_submitted_at')::timestamptz else e.occurred_at end)
+      filter (where e.says_summary))[1] as summary_submitted_at
+  from (
+    select
+      n.session_id, n.type, n.actor_id, n.payload, n.whole, n.version, n.occurred_at, n.says_all,
+      n.says_all or n.payload ? 'to' as says_status,
+      n.says_all or n.type in ('accepted', 'released') as says_mechanic,
+      n.says_all or n.type = 'started' as says_start,
+      n.says_all or n.type in ('started', 'extended') as says_expiry,
+      n.says_all or n.type in ('created', 'extended') as says_minutes,
+      n.says_all or n.type = 'ended' as says_end,
+      n.says_all or n.type = 'summary_submitted' as says_summary
+    from (
+      select v.*, v.payload -> 'row' as whole, v.payload ? 'row' as says_all
+      from public.session_events v
+      where v.source = 'sessions'
+    ) n
+    order by n.session_id, n.id desc
+  ) e
+  group by e.session_id
+) r;
+comment on view private.replays is
+  'The events of every session folded, in their order, into its row: of each column, what the newest event says that '
+  'says anything. Reads nothing else.';
+revoke all on table private.replays from public, anon, authenticated, service_role;
 
 create function private.replay_session(p_session_id uuid)
 returns public.session_replay
@@ -96,8 +92,8 @@ declare
   v_replay public.session_replay;
 begin
   perform private.require_admin();
-  v_replay := private.replay(p_session_id);
-  if v_replay.events = 0 then
+  select r.* into v_replay from private.replays r where r.session_id = p_session_id;
+  if v_replay.session_id is null then
     perform private.fail('session_not_found');
   end if;
   return v_replay;
@@ -128,22 +124,19 @@ stable
 set search_path = ''
 as $$
 declare
-  v_replay public.session_replay := private.replay(p_session.id);
-  v_told private.session_record := (
-    v_replay.status, v_replay.version, v_replay.mechanic_id, v_replay.accepted_at, v_replay.started_at,
-    v_replay.expires_at, v_replay.ended_at, v_replay.duration_minutes, v_replay.duration_seconds,
-    v_replay.billable_seconds, v_replay.end_reason, v_replay.summary_submitted_at
-  )::private.session_record;
+  v_replay public.session_replay;
+  v_difference jsonb;
 begin
-  if v_replay.is_complete and v_told is not distinct from private.record_of(p_session) then
-    return null;
+  select r.* into v_replay from private.replays r where r.session_id = p_session.id;
+  select coalesce(jsonb_object_agg(r.key, jsonb_build_object('row', r.value, 'replay', t.value)), '{}')
+  into v_difference
+  from jsonb_each(to_jsonb(private.record_of(p_session))) r
+  join jsonb_each(to_jsonb(v_replay)) t on t.key = r.key
+  where r.value <> t.value;
+  if not v_replay.is_complete then
+    v_difference := v_difference || '{"events": "some are missing"}';
   end if;
-  return (
-    select coalesce(jsonb_object_agg(r.key, jsonb_build_object('row', r.value, 'replay', t.value)), '{}')
-    from jsonb_each(to_jsonb(private.record_of(p_session))) r
-    join jsonb_each(to_jsonb(v_told)) t on t.key = r.key
-    where r.value <> t.value
-  ) || case when v_replay.is_complete then '{}' else jsonb_build_object('events', 'some are missing') end;
+  return nullif(v_difference, '{}');
 end;
 $$;
 comment on function private.replay_difference(public.sessions) is
@@ -160,20 +153,28 @@ stable
 security definer
 set search_path = ''
 set jit = off
+set plan_cache_mode = 'force_custom_plan'
+set enable_memoize = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
 as $$
 declare
   v_since timestamptz := coalesce(p_since, '-infinity');
 begin
   perform private.require_admin();
   return query
-  select d.id, d.difference
-  from (
-    select s.id, private.replay_difference(s) as difference
-    from public.sessions s
-    where s.updated_at >= v_since
-    offset 0
-  ) d
-  where d.difference is not null;
+  select s.id, private.replay_difference(s)
+  from public.sessions s
+  -- Session by session, by the index: all events would have to be sorted otherwise.
+  left join lateral (select r.* from private.replays r where r.session_id = s.id offset 0) r on true
+  where s.updated_at >= v_since
+    and (
+      r.is_complete, r.status, r.version, r.mechanic_id, r.accepted_at, r.started_at, r.expires_at, r.ended_at,
+      r.duration_minutes, r.duration_seconds, r.billable_seconds, r.end_reason, r.summary_submitted_at
+    ) is distinct from (
+      true, s.status, s.version, s.mechanic_id, s.accepted_at, s.started_at, s.expires_at, s.ended_at,
+      s.duration_minutes, s.duration_seconds, s.billable_seconds, s.end_reason, s.summary_submitted_at
+    );
   return query
   select distinct e.session_id, '{"row": "there is none"}'::jsonb
   from public.session_events e

@@ -3,6 +3,7 @@
 
 create table private.findings (
   id bigint generated always as identity primary key,
+  section integer not null,
   kind text not null,
   session_id uuid,
   session_version bigint,

@@ -127,35 +127,45 @@ begin
     return;
   end if;
   return query
-  with decided as (
-    select distinct on (e.session_id)
-      e.session_id, e.payload ->> 'to' as status, e.payload ->> 'reason' as reason,
-      (e.payload ->> 'billable_seconds')::integer as billable_seconds
-    from public.session_events e
-    where e.type in ('ended', 'corrected') and e.source = 'sessions' and e.created_at >= p_since
-    order by e.session_id, e.id desc
-  )
   select
-    s.id, 'critical', s.ended_at, jsonb_build_object(
-      'status', s.status, 'reason', s.end_reason, 'billable_seconds', s.billable_seconds,
-      'decided', case when d.session_id is not null then jsonb_build_object(
-        'status', d.status, 'reason', d.reason, 'billable_seconds', d.billable_seconds
+    c.id, 'critical', c.ended_at, jsonb_build_object(
+      'status', c.status, 'reason', c.end_reason, 'billable_seconds', c.billable_seconds,
+      'decided', case when c.event_id is not null then jsonb_build_object(
+        'status', c.decided_status, 'reason', c.decided_reason, 'billable_seconds', c.decided_seconds
       ) end
     )
-  from public.sessions s
-  left join decided d on d.session_id = s.id
-  where s.ended_at >= p_since
-    and s.status between 'completed' and 'refunded'
-    and (
-      (d.session_id is null and not s.metadata ? 'imported')
-      or (s.status <> 'refunded' and s.status::text <> d.status)
-      or s.end_reason is distinct from coalesce(d.reason, s.end_reason)
-      or s.billable_seconds is distinct from coalesce(d.billable_seconds, s.billable_seconds)
-      or (s.end_reason = 'completed' and s.started_at is null)
-      or (
-        s.status <> 'refunded' and (s.status = 'completed') <> (s.end_reason is not distinct from 'completed')
+  from (
+    select
+      s.id, s.ended_at, s.status, s.end_reason, s.billable_seconds, d.id as event_id, d.status as decided_status,
+      d.reason as decided_reason, d.billable_seconds as decided_seconds
+    from public.sessions s
+    left join (
+      select
+        e.session_id, e.id, e.payload ->> 'to' as status, e.payload ->> 'reason' as reason,
+        (e.payload ->> 'billable_seconds')::integer as billable_seconds
+      from public.session_events e
+      where e.type in ('ended', 'corrected') and e.source = 'sessions' and e.created_at >= p_since
+    ) d on d.session_id = s.id
+    where s.ended_at >= p_since
+      and s.status between 'completed' and 'refunded'
+      and (
+        (d.session_id is null and not s.metadata ? 'imported')
+        or (s.status <> 'refunded' and s.status::text <> d.status)
+        or s.end_reason is distinct from coalesce(d.reason, s.end_reason)
+        or s.billable_seconds is distinct from coalesce(d.billable_seconds, s.billable_seconds)
+        or (s.end_reason = 'completed' and s.started_at is null)
+        or (
+          s.status <> 'refunded' and (s.status = 'completed') <> (s.end_reason is not distinct from 'completed')
+        )
       )
-    );
+    -- Few are left; of those the last decision counts.
+    offset 0
+  ) c
+  where not exists (
+    select
+    from public.session_events n
+    where n.session_id = c.id and n.source = 'sessions' and n.type in ('ended', 'corrected') and n.id > c.event_id
+  );
 end;
 $$;
 comment on function private.status_mismatch(timestamptz) is
@@ -183,16 +193,21 @@ begin
   end if;
   return query
   select
-    s.id, 'critical', s.ended_at,
-    jsonb_build_object('earning', e.session_id is not null, 'kept_share_cents', t.share_cents)
-  from public.sessions s
-  left join public.mechanic_earnings e on e.session_id = s.id
-  left join private.settlements t on t.session_id = s.id
-  left join public.payouts p on p.kind = 'session' and p.source_id = s.id
-  where s.ended_at >= p_since
-    and s.status = 'completed'
-    and not s.metadata ? 'imported'
-    and (e.session_id is null or (coalesce(t.share_cents, e.share_cents) > 0 and p.id is null));
+    c.id, 'critical', c.ended_at, jsonb_build_object('earning', c.has_earning, 'kept_share_cents', t.share_cents)
+  from (
+    select s.id, s.ended_at, e.session_id is not null as has_earning, e.share_cents
+    from public.sessions s
+    left join public.mechanic_earnings e on e.session_id = s.id
+    left join public.payouts p on p.kind = 'session' and p.source_id = s.id
+    where s.ended_at >= p_since
+      and s.status = 'completed'
+      and not s.metadata ? 'imported'
+      and (e.session_id is null or p.id is null)
+    -- The free ones are left, and what is wrong.
+    offset 0
+  ) c
+  left join private.settlements t on t.session_id = c.id
+  where not c.has_earning or coalesce(t.share_cents, c.share_cents) > 0;
 end;
 $$;
 comment on function private.completed_without_payout(timestamptz) is
@@ -293,6 +308,24 @@ create type public.review_item as (
 );
 comment on type public.review_item is
   'Something that a person has to settle, and the command that does, ready to paste.';
+
+create function private.cure_of(p_failure private.session_failures)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return format(
+    case p_failure.work
+      when 'aftermath' then 'select public.repeat_aftermath(%L);'
+      else 'select * from public.end_session_with_semantics(%L, ''its work failed'');' end,
+    p_failure.session_id
+  );
+end;
+$$;
+comment on function private.cure_of(private.session_failures) is 'The command that settles what could not be done.';
+revoke all on function private.cure_of from public, anon, authenticated, service_role;
 
 create function private.mend_end(p_session_id uuid)
 returns text

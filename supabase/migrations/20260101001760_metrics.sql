@@ -382,13 +382,27 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_ours bigint[] := array(
-    select a.id from private.ledger_accounts a where a.name in ('platform_revenue', 'promotions')
-  );
+  v_first bigint;
 begin
   if not private.may_monitor() then
     return;
   end if;
+  -- Nothing was posted for a session before it was created, and transfers are numbered as they come.
+  select min(n.id) into v_first
+  from (
+    select t.id
+    from private.ledger_transfers t
+    where t.created_at >= (
+      select min(e.created_at)
+      from (
+        select s.created_at
+        from public.sessions s
+        where s.ended_at >= p_since and (s.status between 'completed' and 'refunded' or s.status = 'archived')
+        offset 0
+      ) e
+    )
+    offset 0
+  ) n;
   return query
   with ended as materialized (
     select e.session_id, e.day, e.reason in ('customer_no_show', 'mechanic_no_show') as is_no_show
@@ -411,15 +425,18 @@ begin
     cross join lateral (select p.* from public.payouts p where p.session_id = e.session_id offset 0) p
     union all
     select e.day, a.currency, 0, 0, 0, 0, n.amount_cents, 0
-    from ended e
+    from private.ledger_accounts a
     cross join lateral (
-      select t.id from private.ledger_transfers t where t.session_id = e.session_id offset 0
-    ) t
-    cross join lateral (
-      select n.account_id, n.amount_cents from private.ledger_entries n where n.transfer_id = t.id offset 0
+      select n.transfer_id, n.amount_cents
+      from private.ledger_entries n
+      where n.account_id = a.id and n.transfer_id >= v_first
+      offset 0
     ) n
-    join private.ledger_accounts a on a.id = n.account_id
-    where n.account_id = any(v_ours)
+    cross join lateral (
+      select t.session_id from private.ledger_transfers t where t.id = n.transfer_id offset 0
+    ) t
+    join ended e on e.session_id = t.session_id
+    where a.name in ('platform_revenue', 'promotions')
   )
   select
     m.day, m.currency, sum(m.gross)::bigint, sum(m.refunded)::bigint, sum(m.lost)::bigint, sum(m.paid)::bigint,
