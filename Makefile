@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-embedded test-container test-fast test-functions counterparts check lint format docs types picture bench bench-history fuzz clean
+.PHONY: help setup demo test test-embedded test-container test-fast test-functions counterparts check lint format docs types picture bench bench-history soak fuzz clean
 
 PYTEST := .venv/bin/pytest -n 2
 PROVE := PYTHONPATH=py_tests .venv/bin/python -m support.prove
@@ -85,6 +85,9 @@ bench: setup ## measure the tick and the money, next to what the machine can do
 
 bench-history: setup ## measure monitoring and audits with SESSIONS=1000000 in the history
 	@.venv/bin/python -m bench.monitoring $(or $(SESSIONS),1000000)
+
+soak: setup ## a stack under steady load for SECONDS=3600, a session EVERY=2 s, LIVE=10 at once: no leak, no loss
+	@.venv/bin/python -m bench.soak $(or $(SECONDS),3600) --every $(or $(EVERY),2) --live $(or $(LIVE),10)
 
 clean: ## remove what setup and the tests made in this folder, and the stack's data
 	@! [ -x .venv/bin/taximeter ] || .venv/bin/taximeter down > /dev/null 2>&1 || true

@@ -1,7 +1,7 @@
 """Whether each broadcast that was sent is heard by everybody who listens: once, and in order.
 
 What was sent is read from realtime.messages, what was heard is told by the clients. Either may be
-known first; what is known from both sides cancels out.
+known first.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-# A row is of the time when its transaction began, and seen when that is committed.
+# A row bears the time when its transaction began, and is seen when that is committed.
 LONGEST_TRANSACTION_SECONDS = 60
 
 _ROWS: LiteralString = """
@@ -25,45 +25,46 @@ where inserted_at > %s::timestamp - make_interval(secs => %s)
 order by inserted_at
 """
 
+Key = tuple[str, str]
+
 
 class Broadcasts:
-    """`sent` counts what was sent to anybody who listens, `heard` who heard it, once each."""
+    """`sent` is what was sent to anybody who listens, `heard` how often something was heard."""
 
-    def __init__(self, note: Callable[[str], None], took: Callable[[str, float], None]) -> None:
+    def __init__(self, note: Callable[[str], None], took: Callable[[float], None]) -> None:
         self._note = note
         self._took = took
         self._listeners: dict[str, dict[str, str | None]] = {}
-        self._owed: dict[tuple[str, str], str] = {}
-        self._early: dict[tuple[str, str], str] = {}
-        self._versions: dict[tuple[str, str], int] = {}
-        self._seen: dict[str, str] = {}
+        # By who and the id of the message, what it was.
+        self._owed: dict[Key, str] = {}
+        self._heard: dict[Key, str] = {}
+        self._versions: dict[Key, int] = {}
+        self._seen: set[str] = set()
         self._since = ""
         self.sent = 0
         self.heard = 0
 
     async def begin(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """From now on what is sent is owed to who listens."""
+        """From now on what is sent is owed to those who listen."""
         cursor = await connection.execute("select now()::timestamp::text")
-        row = await cursor.fetchone()
-        self._since = row[0] if row else ""
-        for row in await self._rows(connection):
-            self._seen[row[0]] = row[4]
+        ((self._since,),) = await cursor.fetchall()
+        self._seen = {row[0] for row in await self._rows(connection)}
+        self._heard.clear()
 
     def listens(self, who: str, topic: str, *, misses: str | None) -> None:
-        """Somebody listens to a topic, for ever; only the event `misses` came before."""
+        """Somebody listens to a topic from now on; the event `misses` came before."""
         self._listeners.setdefault(topic, {})[who] = misses
 
     def hear(self, who: str, topic: str, message: dict[str, Any]) -> None:
         event, payload = message["event"], message["payload"]
         key = who, str(payload["id"])
+        if key in self._heard:
+            self._note(f"{who} heard {event} on {topic} twice")
+        self._heard[key] = f"{event} on {topic}"
         self.heard += 1
-        if self._owed.pop(key, None) is None:
-            if key in self._early:
-                self._note(f"{who} heard {event} on {topic} twice")
-            self._early[key] = f"{event} on {topic}"
         if "server_now" in payload:
             sent_at = datetime.fromisoformat(payload["server_now"]).timestamp()
-            self._took("broadcast", (time.time() - sent_at) * 1000)
+            self._took((time.time() - sent_at) * 1000)
         if "version" in payload:
             before = self._versions.get((who, topic), 0)
             if payload["version"] <= before:
@@ -72,26 +73,30 @@ class Broadcasts:
 
     async def look(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Counts what has been sent since the last look."""
-        rows = [row for row in await self._rows(connection) if row[0] not in self._seen]
-        for row_id, message_id, topic, event, inserted_at in rows:
-            self._seen[row_id] = inserted_at
-            self._since = max(self._since, inserted_at)
-            listeners = self._listeners.get(topic, {})
-            self.sent += bool(listeners)
-            for who, misses in listeners.items():
-                key = who, message_id
-                if event != misses and self._early.pop(key, None) is None:
-                    self._owed[key] = f"{event} on {topic}"
+        for row_id, message_id, topic, event, inserted_at in await self._rows(connection):
+            if row_id not in self._seen:
+                self._seen.add(row_id)
+                self._since = max(self._since, inserted_at)
+                self.send(message_id, topic, event)
+
+    def send(self, message_id: str, topic: str, event: str) -> None:
+        listeners = self._listeners.get(topic, {})
+        self.sent += bool(listeners)
+        for who, misses in listeners.items():
+            if event != misses:
+                self._owed[who, message_id] = f"{event} on {topic}"
 
     @property
-    def owed(self) -> list[str]:
-        """What was sent and not heard; a moment after it was sent this says nothing."""
-        return [f"{who} has not heard {what}" for (who, _), what in self._owed.items()]
+    def lost(self) -> list[str]:
+        """What was sent and not heard; or not yet, when it was sent just now."""
+        missing = self._owed.keys() - self._heard.keys()
+        return [f"{key[0]} has not heard {self._owed[key]}" for key in missing]
 
     @property
     def unexplained(self) -> list[str]:
-        """What was heard and, as far as is known, not sent, or not so often."""
-        return [f"{who} heard {what}, once too often" for (who, _), what in self._early.items()]
+        """What was heard and not sent, as far as is known."""
+        extra = self._heard.keys() - self._owed.keys()
+        return [f"{key[0]} heard {self._heard[key]}, which was not sent" for key in extra]
 
     async def _rows(self, connection: psycopg.AsyncConnection[Any]) -> list[tuple[Any, ...]]:
         cursor = await connection.execute(_ROWS, (self._since, LONGEST_TRANSACTION_SECONDS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -66,6 +66,7 @@ class Someone:
         self, name: str, user_id: str, client: AsyncClient, times: Times, broadcasts: Broadcasts
     ) -> None:
         self.name = name
+        self.email = f"{name}@example.com"
         self.user_id = user_id
         self._client = client
         self._times = times
@@ -135,10 +136,16 @@ class Someone:
                 }
             },
         )
+        realtime = self._client.realtime
+        token = realtime.access_token
         with self._times.measured("subscribe"):
             await channel.on_broadcast("*", hear).subscribe(note)
         if problems:
             raise WrongError(problems[0])
+        if token != realtime.access_token:
+            # The client has renewed its token meanwhile, and forgets a channel that it is joining:
+            # the server would close it when the old token expires.
+            await channel.push("access_token", {"access_token": realtime.access_token})
         self._channels[topic] = channel
         self._broadcasts.listens(self.name, topic, misses=misses)
 
@@ -168,7 +175,8 @@ class Lives:
         self._http = httpx.AsyncClient(timeout=PATIENCE_SECONDS, trust_env=False)
         self._told = 0
         self.live = 0
-        self.ended = 0
+        # Sessions by their customer's address.
+        self.ended: Counter[str] = Counter()
         self.cents = 0
 
     async def close(self) -> None:
@@ -190,13 +198,13 @@ class Lives:
         await self._both_hear(both, topic, "session:started")
         self.live += 1
         try:
-            await self._meet(number, both, session_id, topic, seconds)
+            await self._talk(number, both, session_id, topic, seconds)
         finally:
             self.live -= 1
         await self._end(both, session_id, topic)
         for person in both:
             await person.leave(topic)
-        self.ended += 1
+        self.ended[customer.email] += 1
 
     async def tell(self) -> int:
         """Sends what else Stripe has to tell, and says how much that was."""
@@ -242,7 +250,7 @@ class Lives:
         )
         await mechanic.row("accept_assignment", p_assignment_id=offer["assignment_id"])
 
-    async def _meet(
+    async def _talk(
         self,
         number: int,
         both: tuple[Someone, Someone],

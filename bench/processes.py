@@ -11,25 +11,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROC = Path("/proc")
-POSTGRES = "PostgreSQL, private"
+POSTGRES = "PostgreSQL"
 SHARED = "PostgreSQL, shared"
+OTHERS = "the others"
+GUARDS = "guards"
+REALTIME = "Realtime"
+SUPERVISOR = "supervisor"
 PARTS = {
     "main.mjs": "API",
-    "taximeter.stack.realtime": "Realtime",
-    "taximeter.stack.supervisor": "supervisor",
+    "taximeter.stack.realtime": REALTIME,
+    "taximeter.stack.supervisor": SUPERVISOR,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Memory by part, in MB, and how many files are open in all.
+    """
 
     Each server process of PostgreSQL counts with its own memory only. What they share grows with
     the tables until its buffers are full, and is that of the process that has seen most of it.
     """
 
     memory: dict[str, float]
-    files: int
+    files: dict[str, int]
+
+    @property
+    def own(self) -> float:
+        return sum(self.memory.values()) - self.memory[SHARED]
 
 
 def parent(pid: int) -> int:
@@ -39,21 +47,22 @@ def parent(pid: int) -> int:
 def held(supervisor: int, postmaster: int) -> Held:
     """What the descendants of both hold now, and both themselves."""
     memory: Counter[str] = Counter()
-    files = 0
+    files: Counter[str] = Counter()
     shared = 0.0
     for pid, is_server in _family(supervisor, postmaster):
         folder = PROC / str(pid)
         try:
             part = POSTGRES if is_server else _part(folder)
             kilobytes = _memory(folder)
-            files += sum(1 for _ in (folder / "fd").iterdir())
+            opened = sum(1 for _ in (folder / "fd").iterdir())
         except OSError:
             continue  # It has ended meanwhile.
+        files[POSTGRES if is_server else OTHERS] += opened
         memory[part] += kilobytes.get("RssAnon" if is_server else "VmRSS", 0)
         if is_server:
             shared = max(shared, kilobytes.get("RssShmem", 0))
     memory[SHARED] = int(shared)
-    return Held({part: amount / 1024 for part, amount in memory.items()}, files)
+    return Held({part: amount / 1024 for part, amount in memory.items()}, dict(files))
 
 
 def _family(supervisor: int, postmaster: int) -> Iterator[tuple[int, bool]]:
@@ -81,7 +90,7 @@ def _part(folder: Path) -> str:
             return path.parent.name
         if path.name in PARTS:
             return PARTS[path.name]
-    return "guards"
+    return GUARDS
 
 
 def _memory(folder: Path) -> dict[str, int]:
