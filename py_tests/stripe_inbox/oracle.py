@@ -215,7 +215,9 @@ class Oracle:
             left = sum(charge.amount - charge.refunded - charge.lost for charge in paid)
             if earned != left - credit.get(session, 0):
                 yield f"session {session}", f"kept {dict(parts)} of {left}"
-            if earned < 0 or (row["end_reason"] != "completed" and earned):
+            # What became credit while it was disputed, and was spent, is gone when that is lost.
+            lost = sum(charge.lost for charge in paid)
+            if earned < -lost or (row["end_reason"] != "completed" and earned > 0):
                 yield f"session {session}", f"{row['end_reason']} kept {earned}"
             is_odd = any(
                 one.disputes
