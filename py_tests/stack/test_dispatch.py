@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from supabase import ClientOptions, create_client
 from support.database import Database
 from support.edge import FOLDER, LOCK
 from support.outside import Answer, Hook, Mailbox, hook, mailbox
+from support.processes import until
 from support.served import Served, served_clone
 from support.world import World, call_on
 from taximeter.demo.pretend_stripe import StripeRefusalError
@@ -636,10 +636,3 @@ def test_the_log_tells_no_secret_and_nobodys_address(place: Place) -> None:
     for private in (SECRET, SECRET_KEY, place.served.keys.secret, "@example.com", "brake"):
         assert private not in logged
         assert private not in str(place.row("email:1")["last_error"])
-
-
-def until(happened: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from support.processes import until
 from taximeter.stack import net
 from taximeter.stack.net import APPLICATION, Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from support.database import Database
 
@@ -82,14 +82,6 @@ def delivering(db: Database) -> Iterator[Delivery]:
         yield delivery
     finally:
         delivery.stop()
-
-
-def until(holds: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + SECONDS
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 def value(db: Database, query: str, *arguments: object) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,11 +38,13 @@ def command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
-def until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+def until(holds: Callable[[], Any], seconds: float = SECONDS) -> Any:
+    """Returns what it holds as soon as that is something."""
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not (found := holds()):
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+    return found
 
 
 def _fields(process: Path) -> list[str]:
