@@ -229,6 +229,56 @@ revoke all on function private.refuse_change from public, anon, authenticated, s
 
 -- Settings ------------------------------------------------------------------------------------------------------
 
+create function private.setting_problem(
+  p_value jsonb, p_kind text, p_is_nullable boolean, p_minimum integer, p_maximum integer, p_choices text[]
+)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+  v_number jsonb;
+begin
+  if p_value is null or p_value = 'null' then
+    return case when not p_is_nullable then 'must not be null' end;
+  end if;
+  case p_kind
+    when 'integer' then
+      return case
+        when jsonb_typeof(p_value) <> 'number' or p_value::numeric % 1 <> 0
+            or p_value::numeric not between p_minimum and p_maximum
+          then format('must be whole and between %s and %s', p_minimum, p_maximum) end;
+    when 'boolean' then
+      return case when jsonb_typeof(p_value) <> 'boolean' then 'must be true or false' end;
+    when 'text' then
+      return case
+        when jsonb_typeof(p_value) <> 'string' or length(p_value #>> '{}') not between 1 and 500
+            -- They become headers of e-mails.
+            or p_value #>> '{}' ~ '[[:cntrl:]]'
+          then 'must be one line of text, 1 to 500 characters' end;
+    when 'choice' then
+      return case
+        when jsonb_typeof(p_value) <> 'string' or p_value #>> '{}' <> all (p_choices)
+          then 'must be one of ' || array_to_string(p_choices, ', ') end;
+    else
+      if jsonb_typeof(p_value) <> 'array' or jsonb_array_length(p_value) > 10 then
+        return 'must be a list of at most 10 whole numbers';
+      end if;
+      for v_number in select n.value from jsonb_array_elements(p_value) as n (value) loop
+        if jsonb_typeof(v_number) <> 'number' or (v_number #>> '{}')::numeric % 1 <> 0
+            or (v_number #>> '{}')::numeric not between p_minimum and p_maximum then
+          return format('must be whole and between %s and %s', p_minimum, p_maximum);
+        end if;
+      end loop;
+      return null;
+  end case;
+end;
+$$;
+comment on function private.setting_problem(jsonb, text, boolean, integer, integer, text[]) is
+  'What is wrong with a value for a setting, or null. The one rule for writing and for reading.';
+revoke all on function private.setting_problem from public, anon, authenticated, service_role;
+
 create table private.settings (
   key text primary key,
   value jsonb not null,
@@ -239,6 +289,10 @@ create table private.settings (
   choices text[],
   description text not null,
   updated_at timestamptz not null default private.clock(),
+  -- Found when it is written, whoever writes, so that reading costs nothing.
+  problem text generated always as (
+    private.setting_problem(value, kind, is_nullable, minimum, maximum, choices)
+  ) stored,
   constraint kind_is_known check (kind in ('integer', 'integers', 'boolean', 'text', 'choice')),
   constraint a_choice_has_choices check ((kind = 'choice') = (choices is not null))
 );
@@ -285,54 +339,6 @@ insert into private.settings (key, value, kind, is_nullable, minimum, maximum, c
   ('site_url', '"http://127.0.0.1:3000"', 'text', false, null, null, null, 'Where the front end is.'),
   ('stripe_livemode', 'false', 'boolean', false, null, null, null, 'Which events of Stripe count.');
 
-create function private.setting_problem(p_setting private.settings, p_value jsonb)
-returns text
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-  v_number jsonb;
-begin
-  if p_value is null or p_value = 'null' then
-    return case when not p_setting.is_nullable then 'must not be null' end;
-  end if;
-  case p_setting.kind
-    when 'integer' then
-      return case
-        when jsonb_typeof(p_value) <> 'number' or p_value::numeric % 1 <> 0
-            or p_value::numeric not between p_setting.minimum and p_setting.maximum
-          then format('must be whole and between %s and %s', p_setting.minimum, p_setting.maximum) end;
-    when 'boolean' then
-      return case when jsonb_typeof(p_value) <> 'boolean' then 'must be true or false' end;
-    when 'text' then
-      return case
-        when jsonb_typeof(p_value) <> 'string' or length(p_value #>> '{}') not between 1 and 500
-            -- They become headers of e-mails.
-            or p_value #>> '{}' ~ '[[:cntrl:]]'
-          then 'must be one line of text, 1 to 500 characters' end;
-    when 'choice' then
-      return case
-        when jsonb_typeof(p_value) <> 'string' or p_value #>> '{}' <> all (p_setting.choices)
-          then 'must be one of ' || array_to_string(p_setting.choices, ', ') end;
-    else
-      if jsonb_typeof(p_value) <> 'array' or jsonb_array_length(p_value) > 10 then
-        return 'must be a list of at most 10 whole numbers';
-      end if;
-      for v_number in select n.value from jsonb_array_elements(p_value) as n (value) loop
-        if jsonb_typeof(v_number) <> 'number' or (v_number #>> '{}')::numeric % 1 <> 0
-            or (v_number #>> '{}')::numeric not between p_setting.minimum and p_setting.maximum then
-          return format('must be whole and between %s and %s', p_setting.minimum, p_setting.maximum);
-        end if;
-      end loop;
-      return null;
-  end case;
-end;
-$$;
-comment on function private.setting_problem(private.settings, jsonb) is
-  'What is wrong with a value for a setting, or null. The one rule for writing and for reading.';
-revoke all on function private.setting_problem from public, anon, authenticated, service_role;
-
 create function private.setting(p_key text)
 returns jsonb
 language plpgsql
@@ -340,13 +346,13 @@ stable
 set search_path = ''
 as $$
 declare
-  v_setting private.settings;
+  v_value jsonb;
   v_problem text;
 begin
-  select s.* into v_setting from private.settings s where s.key = p_key;
-  v_problem := case
-    when v_setting.key is null then 'is missing'
-    else private.setting_problem(v_setting, v_setting.value) end;
+  select s.value, s.problem into v_value, v_problem from private.settings s where s.key = p_key;
+  if not found then
+    v_problem := 'is missing';
+  end if;
   if v_problem is not null then
     raise exception using
       errcode = 'config_file_error',
@@ -354,7 +360,7 @@ begin
       detail = format('The setting %s %s.', p_key, v_problem),
       hint = 'An admin mends it with set_setting.';
   end if;
-  return nullif(v_setting.value, 'null');
+  return nullif(v_value, 'null');
 end;
 $$;
 comment on function private.setting(text) is

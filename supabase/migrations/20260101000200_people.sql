@@ -511,22 +511,20 @@ as $$
 declare
   v_setting private.settings;
   v_before jsonb;
-  v_problem text;
 begin
   perform private.require_admin();
   select s.* into v_setting from private.settings s where s.key = p_key for update;
   if v_setting.key is null then
     perform private.fail('invalid_argument', 'p_key is not a setting.', 'list_settings() lists them.');
   end if;
-  v_problem := private.setting_problem(v_setting, p_value);
-  if v_problem is not null then
-    perform private.fail('invalid_argument', format('p_value for %s %s.', p_key, v_problem));
-  end if;
   v_before := v_setting.value;
   update private.settings s
   set value = coalesce(p_value, 'null'), updated_at = private.clock()
   where s.key = p_key
   returning s.* into v_setting;
+  if v_setting.problem is not null then
+    perform private.fail('invalid_argument', format('p_value for %s %s.', p_key, v_setting.problem));
+  end if;
   perform private.log_op(
     'setting.changed', null, jsonb_build_object('key', p_key, 'before', v_before, 'after', v_setting.value)
   );

@@ -109,11 +109,13 @@ revoke all on function private.is_blocked from public, anon, authenticated, serv
 
 create function private.max_tries()
 returns integer
-language sql
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select 12
+begin
+  return 12;
+end;
 $$;
 comment on function private.max_tries() is 'How often an effect is tried before it is dead.';
 revoke all on function private.max_tries from public, anon, authenticated, service_role;
@@ -488,18 +490,19 @@ declare
   v_secret text;
   v_now timestamptz := private.clock();
 begin
-  if to_regclass('vault.decrypted_secrets') is null
+  if not exists (select from private.wake_ups w where w.last_at <= v_now - interval '1 second')
+      or to_regclass('vault.decrypted_secrets') is null
       or to_regprocedure('net.http_post(text,jsonb,jsonb,jsonb,integer)') is null then
-    return;
-  end if;
-  -- Who finds the row held leaves the waking to its holder, and never waits.
-  perform from private.wake_ups w where w.last_at <= v_now - interval '1 second' for no key update skip locked;
-  if not found then
     return;
   end if;
   select s.decrypted_secret into v_url from vault.decrypted_secrets s where s.name = 'project_url';
   select s.decrypted_secret into v_secret from vault.decrypted_secrets s where s.name = 'dispatch_secret';
   if v_url is null or v_secret is null then
+    return;
+  end if;
+  -- Who finds the row held leaves the waking to its holder, and never waits.
+  perform from private.wake_ups w where w.last_at <= v_now - interval '1 second' for no key update skip locked;
+  if not found then
     return;
   end if;
   update private.wake_ups w set last_at = v_now where w.only_row;

@@ -236,20 +236,24 @@ language plpgsql
 volatile
 set search_path = ''
 as $$
+declare
+  -- Not within the insert, which would be planned anew each time.
+  v_role text := case
+    when p_actor_id is null then 'system'
+    when p_actor_id = p_session.customer_user_id then 'customer'
+    when p_actor_id = p_session.mechanic_id then 'mechanic' end;
 begin
+  if v_role is null then
+    v_role := case
+      when exists (select from public.profiles p where p.id = p_actor_id and p.role = 'admin') then 'admin'
+      else 'mechanic' end;
+  end if;
   insert into public.session_events (
     session_id, source, type, actor_id, actor_role, payload, version, occurred_at, created_at
   )
   values (
-    p_session.id, p_source, p_type, p_actor_id,
-    case
-      when p_actor_id is null then 'system'
-      when p_actor_id = p_session.customer_user_id then 'customer'
-      when p_actor_id = p_session.mechanic_id then 'mechanic'
-      when exists (select from public.profiles p where p.id = p_actor_id and p.role = 'admin') then 'admin'
-      else 'mechanic'
-    end,
-    p_payload, p_session.version, p_occurred_at, greatest(private.clock(), p_session.last_event_at)
+    p_session.id, p_source, p_type, p_actor_id, v_role, p_payload, p_session.version, p_occurred_at,
+    greatest(private.clock(), p_session.last_event_at)
   );
 end;
 $$;

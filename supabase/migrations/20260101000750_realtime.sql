@@ -13,10 +13,11 @@ set search_path = ''
 set lock_timeout = '250ms'
 as $$
 begin
-  if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-    perform realtime.send(p_payload, p_event, p_topic, true);
-  end if;
+  perform realtime.send(p_payload, p_event, p_topic, true);
 exception
+  when invalid_schema_name or undefined_function then
+    -- A database without Realtime has nobody who listens.
+    null;
   when others then
     perform private.log_op('broadcast.failed', null, jsonb_build_object(
       'topic', p_topic, 'event', p_event, 'error', sqlerrm

@@ -284,13 +284,16 @@ revoke all on function private.was_cut_off from public, anon, authenticated, ser
 
 create function private.warnings(p_expires_at timestamptz)
 returns table (minutes integer, warn_at timestamptz)
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
+begin
+  return query
   select distinct w.minutes::integer, p_expires_at - make_interval(mins => w.minutes::integer)
   from jsonb_array_elements_text(private.setting('warning_minutes')) as w (minutes)
-  order by 2
+  order by 2;
+end;
 $$;
 comment on function private.warnings(timestamptz) is 'The warnings before an expiry, the earliest first.';
 revoke all on function private.warnings from public, anon, authenticated, service_role;

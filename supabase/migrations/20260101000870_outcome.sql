@@ -158,7 +158,7 @@ revoke all on function private.split(
   integer, boolean, boolean, boolean, integer, integer, integer, integer
 ) from public, anon, authenticated, service_role;
 
-create function private.split_of(p_session public.sessions)
+create function private.split_of(p_session public.sessions, p_held_cents bigint)
 returns private.split
 language plpgsql
 stable
@@ -167,7 +167,7 @@ as $$
 begin
   return (
     select private.split(
-      private.held(p_session.id, p_session.currency)::integer,
+      p_held_cents::integer,
       p_session.end_reason = 'completed',
       p_session.mechanic_id is not null,
       m.referred_by is not null,
@@ -182,7 +182,7 @@ begin
   );
 end;
 $$;
-comment on function private.split_of(public.sessions) is
+comment on function private.split_of(public.sessions, bigint) is
   'How the hold of a session is split that ends as this row says (end_reason), by the policies and settings of now.';
 revoke all on function private.split_of from public, anon, authenticated, service_role;
 

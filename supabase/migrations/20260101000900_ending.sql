@@ -156,7 +156,7 @@ begin
   v_session.billable_seconds := p_decision.billable_seconds;
   v_session.both_present_seconds := p_facts.both_present_seconds;
   v_session.end_reason := p_decision.reason;
-  if private.is_over(p_session, p_now) and private.was_cut_off(p_session, p_now) then
+  if private.was_cut_off(p_session, p_now) and private.is_over(p_session, p_now) then
     v_session.metadata := v_session.metadata || private.cut_off_mark();
   end if;
   return v_session;
@@ -287,6 +287,7 @@ set search_path = ''
 as $$
 declare
   v_user uuid := private.claimed_user();
+  v_seen public.sessions;
   v_session public.sessions;
   v_now timestamptz;
 begin
@@ -296,10 +297,11 @@ begin
   if not exists (select from public.sessions s where s.id = p_session_id) then
     return private.end_diagnostic_session(p_session_id, v_user, p_reason);
   end if;
-  perform private.visible_session(p_session_id);
+  v_seen := private.visible_session(p_session_id);
   v_session := private.lock_session(p_session_id);
-  if not (private.is_system() or private.is_admin()) and private.role_in(v_session, v_user) is null then
-    perform private.fail('session_not_found');
+  if v_session.mechanic_id is distinct from v_seen.mechanic_id then
+    -- A mechanic who gave it back while this call waited ends nothing any more.
+    perform private.visible_session(p_session_id);
   end if;
   if v_session.status >= 'completed' then
     return private.stored_result(v_session, true);
@@ -358,7 +360,9 @@ begin
   v_decision := private.decide_end(v_facts, private.billing_rule());
   v_session := private.ended(v_session, v_now, v_facts, v_decision);
   v_session.status := v_decision.status;
-  return private.end_result(v_session, false, private.split_of(v_session));
+  return private.end_result(
+    v_session, false, private.split_of(v_session, private.held(v_session.id, v_session.currency))
+  );
 end;
 $$;
 comment on function private.preview_end(uuid) is 'Behind public.preview_end. The decision of the end, and no write.';

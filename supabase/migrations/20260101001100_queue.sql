@@ -58,15 +58,17 @@ create policy "nobody reads refusals directly" on private.assignment_refusals us
 
 create function private.has_refused(p_assignment_id uuid, p_mechanic_id uuid)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select exists (
+begin
+  return exists (
     select
     from private.assignment_refusals r
     where r.assignment_id = p_assignment_id and r.mechanic_id = p_mechanic_id
-  )
+  );
+end;
 $$;
 comment on function private.has_refused(uuid, uuid) is 'Whether a mechanic declined an assignment or gave it back.';
 revoke all on function private.has_refused from public, anon, authenticated, service_role;
@@ -96,16 +98,18 @@ create function private.is_offered(
   p_assignment public.session_assignments, p_customer_id uuid, p_mechanic_id uuid, p_now timestamptz
 )
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select p_customer_id <> p_mechanic_id
+begin
+  return p_customer_id <> p_mechanic_id
     and (
       p_assignment.visible_to_all_at <= p_now
       or p_assignment.preferred_mechanic_id is not distinct from p_mechanic_id
     )
-    and not private.has_refused(p_assignment.id, p_mechanic_id)
+    and not private.has_refused(p_assignment.id, p_mechanic_id);
+end;
 $$;
 comment on function private.is_offered(public.session_assignments, uuid, uuid, timestamptz) is
   'Whether a mechanic may see and accept an assignment: not his own, not reserved for another, not refused by him.';

@@ -123,11 +123,13 @@ revoke all on function private.review_payment from public, anon, authenticated, 
 
 create function private.unapplied(p_payment private.payments)
 returns integer
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select private.balance('unapplied:' || p_payment.id, p_payment.currency)::integer
+begin
+  return private.balance('unapplied:' || p_payment.id, p_payment.currency)::integer;
+end;
 $$;
 comment on function private.unapplied(private.payments) is 'What was received of a payment and has gone nowhere yet.';
 revoke all on function private.unapplied from public, anon, authenticated, service_role;

@@ -123,16 +123,18 @@ grant execute on function public.request_extension to authenticated;
 
 create function private.can_be_extended(p_session public.sessions, p_extension public.session_extensions)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select p_session.status in ('waiting', 'live', 'reconnecting')
+begin
+  return p_session.status in ('waiting', 'live', 'reconnecting')
     and p_extension.status in ('pending', 'failed', 'replaced')
     and p_session.currency = p_extension.currency
     and p_session.duration_minutes + p_extension.minutes <= private.setting_integer('max_session_minutes')
     -- What a settlement can hold.
-    and private.held(p_session.id, p_session.currency) + p_extension.price_cents <= 2147483647
+    and private.held(p_session.id, p_session.currency) + p_extension.price_cents <= 2147483647;
+end;
 $$;
 comment on function private.can_be_extended(public.sessions, public.session_extensions) is
   'Whether a session can still use the minutes of an extension whose payment is proved.';

@@ -22,11 +22,12 @@ create policy "nobody reads session reviews directly" on private.session_reviews
 
 create function private.what_blocks(p_user_id uuid, p_session_id uuid)
 returns text
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select case
+begin
+  return case
     when exists (
       select
       from private.disputes d
@@ -36,7 +37,8 @@ as $$
     when exists (
       select from private.session_reviews r where r.session_id = p_session_id and r.resolved_at is null
     ) then 'review'
-    when not exists (select from private.stripe_accounts a where a.user_id = p_user_id) then 'account' end
+    when not exists (select from private.stripe_accounts a where a.user_id = p_user_id) then 'account' end;
+end;
 $$;
 comment on function private.what_blocks(uuid, uuid) is
   'Why a payout to this person for this session has to wait, or null: a dispute, a review, no Stripe account yet.';
@@ -159,7 +161,7 @@ begin
     v_held := private.held(v_session.id, v_session.currency);
   end if;
   if v_held > 0 then
-    v_split := private.split_of(v_session);
+    v_split := private.split_of(v_session, v_held);
   end if;
   if v_split.referral_cents > 0 then
     select m.referred_by into v_referrer from public.mechanics m where m.id = v_session.mechanic_id;

@@ -30,17 +30,21 @@ comment on type private.order_of_payment is
 
 create function private.asked_for(p_purpose text, p_purpose_id uuid)
 returns private.order_of_payment
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  select (i.customer_user_id, i.price_cents, i.currency, null)::private.order_of_payment
-  from public.checkout_intents i
-  where p_purpose = 'session' and i.id = p_purpose_id
-  union all
-  select (e.requested_by, e.price_cents, e.currency, e.session_id)::private.order_of_payment
-  from public.session_extensions e
-  where p_purpose = 'extension' and e.id = p_purpose_id
+begin
+  return (
+    select (i.customer_user_id, i.price_cents, i.currency, null)::private.order_of_payment
+    from public.checkout_intents i
+    where p_purpose = 'session' and i.id = p_purpose_id
+    union all
+    select (e.requested_by, e.price_cents, e.currency, e.session_id)::private.order_of_payment
+    from public.session_extensions e
+    where p_purpose = 'extension' and e.id = p_purpose_id
+  );
+end;
 $$;
 comment on function private.asked_for(text, uuid) is 'What is to be paid for an intent or an extension, or null.';
 revoke all on function private.asked_for from public, anon, authenticated, service_role;
@@ -207,11 +211,13 @@ grant execute on function public.recorded_checkout to service_role;
 
 create function private.occurred_at(p_event private.stripe_events)
 returns timestamptz
-language sql
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select to_timestamp((p_event.payload ->> 'created')::double precision)
+begin
+  return to_timestamp((p_event.payload ->> 'created')::double precision);
+end;
 $$;
 comment on function private.occurred_at(private.stripe_events) is
   'When Stripe says it happened, in whole seconds: for the record, never for an order.';
