@@ -89,8 +89,12 @@ def undecided(connection: Connection, decisions: Decisions) -> list[str]:
 
 
 def table_verbs(connection: Connection) -> list[str]:
-    verbs = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]
-    return [*verbs, "MAINTAIN"] if connection.info.server_version >= 170000 else verbs
+    """Every verb this server knows: what an owner has by default. On 17 MAINTAIN is one of them."""
+    rows = connection.execute(
+        "select a.privilege_type::text as verb"
+        " from aclexplode(acldefault('r', current_user::regrole)) a order by 1"
+    )
+    return [str(row["verb"]) for row in rows]
 
 
 def schema_rights(connection: Connection, decisions: Decisions) -> list[str]:
@@ -278,7 +282,8 @@ def _attempt(connection: Connection, persona: Persona, statement: str) -> str:
     return "success"
 
 
-def _arguments(text: str, cast: Cast) -> str:
+def arguments_for(text: str, cast: Cast) -> str:
+    """The committed arguments, with the ids of the cast."""
     values = {
         "live_session": cast.live_session,
         "live_assignment": cast.live_assignment,
@@ -314,7 +319,7 @@ def refusals_by_right(
     for signature, decision in decisions.functions.items():
         if decision.arguments is None or persona.role in decision.callers:
             continue
-        call = f"select {signature.partition('(')[0]}({_arguments(decision.arguments, cast)})"
+        call = f"select {signature.partition('(')[0]}({arguments_for(decision.arguments, cast)})"
         answer = _attempt(connection, persona, call)
         if answer != _PERMISSION_DENIED:
             findings.append(f"{persona.name}: {call} gave {answer}")
@@ -367,7 +372,7 @@ def _call(
     connection: Connection, persona: Persona, signature: str, arguments: str, cast: Cast
 ) -> tuple[str, list[str]]:
     """The error code or `own`, and which rows of others the answer or the tables then show."""
-    call = f"{signature.partition('(')[0]}({_arguments(arguments, cast)})"
+    call = f"{signature.partition('(')[0]}({arguments_for(arguments, cast)})"
     before = _contents(connection)
     try:
         with acting_as(connection, persona):

@@ -139,7 +139,9 @@ def _paid_session(world: World, customer: UUID, mechanic: UUID) -> _Paid:
         },
     )
     assert taken["ingest_stripe_event"]["status"] == "processed"
-    payment = world.row("select id, session_id from private.payments")
+    payment = world.row(
+        "select id, session_id from private.payments where purpose_id = %s", intent["id"]
+    )
     session = payment["session_id"]
     world.call(mechanic, "accept_assignment", p_assignment_id=world.assignment(session))
     world.call(customer, "join_session", p_session_id=session)

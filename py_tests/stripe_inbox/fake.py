@@ -131,7 +131,7 @@ class Transfer:
 
 
 class FakeStripe:
-    def __init__(self, second: int) -> None:
+    def __init__(self, second: int, numbers: int = 0) -> None:
         self.second = second
         self.lock = threading.RLock()
         self.balance: Counter[str] = Counter()
@@ -144,7 +144,7 @@ class FakeStripe:
         self._answers: dict[str, tuple[int, object, Answer | RefusedError]] = {}
         # The key of every request that was not definitively refused.
         self._tries: dict[str, str] = {}
-        self._numbers = 0
+        self._numbers = numbers
 
     def number(self) -> int:
         self._numbers += 1

@@ -297,10 +297,10 @@ class Run:
         self._lock = threading.Lock()
 
     @classmethod
-    def begin(cls, world: PooledWorld, seed: int, lives: int = LIVES) -> Run:
+    def begin(cls, world: PooledWorld, seed: int, lives: int = LIVES, numbers: int = 0) -> Run:
         world.call("system", "set_setting", p_key="presence_timeout_seconds", p_value=DAY)
         world.advance(0)
-        stripe = FakeStripe(int(world.now().timestamp()))
+        stripe = FakeStripe(int(world.now().timestamp()), numbers)
         chance = random.Random(seed)  # noqa: S311
         delay = chance.choice((0, 5, 1440))
         world.call("system", "set_setting", p_key="payout_delay_minutes", p_value=delay)

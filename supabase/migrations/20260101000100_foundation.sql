@@ -192,6 +192,7 @@ create table private.ops_log (
 comment on table private.ops_log is
   'What operators and jobs did, and what failed without stopping its caller. Not part of a session''s proof.';
 create index ops_log_kind_created_at_idx on private.ops_log (kind, created_at);
+create index ops_log_created_at_idx on private.ops_log (created_at);
 create index ops_log_session_id_idx on private.ops_log (session_id) where session_id is not null;
 alter table private.ops_log enable row level security;
 revoke all on table private.ops_log from public, anon, authenticated, service_role;
@@ -337,6 +338,7 @@ insert into private.settings (key, value, kind, is_nullable, minimum, maximum, c
   ('support_email', '"support@example.com"', 'text', false, null, null, null, 'Alerts go here.'),
   ('mail_from', '"support@example.com"', 'text', false, null, null, null, 'The sender of e-mails.'),
   ('site_url', '"http://127.0.0.1:3000"', 'text', false, null, null, null, 'Where the front end is.'),
+  ('keep_payloads_days', '90', 'integer', false, 30, 36500, null, 'What is done is emptied after so long.'),
   ('stripe_livemode', 'false', 'boolean', false, null, null, null, 'Which events of Stripe count.');
 
 create function private.setting(p_key text)

@@ -10,7 +10,7 @@ create table private.outbox (
   id bigint generated always as identity primary key,
   topic text not null,
   key text not null unique,
-  payload jsonb not null,
+  payload jsonb,
   session_id uuid,
   status text not null default 'pending',
   attempts integer not null default 0,
@@ -34,17 +34,21 @@ create table private.outbox (
   constraint key_is_bounded check (length(key) between 1 and 200),
   constraint payload_is_an_object check (jsonb_typeof(payload) = 'object'),
   constraint status_is_known check (status in ('pending', 'leased', 'done', 'dead')),
+  constraint only_a_done_row_is_emptied check (payload is not null or status = 'done'),
   constraint only_a_leased_row_has_a_lease
     check ((status = 'leased') = (lease_token is not null) and (lease_token is null) = (leased_until is null)),
   constraint only_a_done_row_has_done_at check ((status = 'done') = (done_at is not null))
 );
-comment on table private.outbox is 'What is to be done outside, once each (key), and how far it has come.';
+comment on table private.outbox is
+  'What is to be done outside, once each (key), and how far it has come. The key of what is done stays for ever, its '
+  'payload for keep_payloads_days (Stripe''s for ever).';
 create index outbox_claimable_idx on private.outbox ((coalesce(leased_until, next_attempt_at)))
 where status in ('pending', 'leased');
 create index outbox_leased_idx on private.outbox (leased_until) where status = 'leased';
-create index outbox_session_topic_idx on private.outbox (session_id, topic, id)
-where session_id is not null and status <> 'done';
+create index outbox_session_topic_idx on private.outbox (session_id, topic, id) where session_id is not null;
 create index outbox_dead_idx on private.outbox (id) where status = 'dead';
+create index outbox_to_empty_idx on private.outbox (done_at)
+where status = 'done' and payload is not null and topic not like 'stripe.%';
 alter table private.outbox enable row level security;
 revoke all on table private.outbox from public, anon, authenticated, service_role;
 create policy "nobody reads the outbox directly" on private.outbox using (false);
@@ -408,7 +412,8 @@ set search_path = ''
 as $$
   update private.outbox o
   set is_ambiguous = true
-  where o.key = p_key and o.status in ('pending', 'leased') and not o.is_ambiguous
+  -- Not "in ('pending', 'leased')", for which the planner may read all that waits instead of one key.
+  where o.key = p_key and o.done_at is null and o.status <> 'dead' and not o.is_ambiguous
 $$;
 comment on function private.doubt_outbox(text) is
   'Somebody says that an effect has happened that nobody has completed: outside is asked before it is sent. Locks: '
@@ -466,6 +471,33 @@ comment on function public.requeue_outbox(bigint) is
   'Errors: role_required, invalid_argument.';
 revoke all on function public.requeue_outbox from public, anon, authenticated, service_role;
 grant execute on function public.requeue_outbox to authenticated, service_role;
+
+create function private.empty_outbox(p_before timestamptz, p_limit integer)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_emptied integer;
+begin
+  update private.outbox o
+  set payload = null, result = null
+  where o.id in (
+    select d.id
+    from private.outbox d
+    where d.status = 'done' and d.payload is not null and d.topic not like 'stripe.%' and d.done_at < p_before
+    order by d.done_at
+    limit p_limit
+    for no key update skip locked
+  );
+  get diagnostics v_emptied = row_count;
+  return v_emptied;
+end;
+$$;
+comment on function private.empty_outbox(timestamptz, integer) is
+  'Forgets what was sent long ago, and to whom; the key stays, so that nothing is sent again. What Stripe was asked '
+  'for is evidence of money and stays. Locks: these rows, skipping locked ones.';
+revoke all on function private.empty_outbox from public, anon, authenticated, service_role;
 
 -- The wake-up -----------------------------------------------------------------------------------------------------
 

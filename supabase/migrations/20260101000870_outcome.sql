@@ -97,6 +97,7 @@ comment on table public.payouts is
 create index payouts_user_id_idx on public.payouts (user_id, created_at desc);
 create index payouts_session_id_idx on public.payouts (session_id) where session_id is not null;
 create index payouts_due_at_idx on public.payouts (due_at) where status = 'pending';
+create index payouts_blocked_idx on public.payouts (user_id) where status = 'blocked';
 alter table public.payouts enable row level security;
 revoke all on table public.payouts from public, anon, authenticated, service_role;
 grant select on table public.payouts to authenticated, service_role;
@@ -228,6 +229,8 @@ create table private.settlements (
 );
 comment on table private.settlements is
   'How the hold of an ended session was split, one row each, zeros for a free one; and what was given back since.';
+create index settlements_referrer_id_idx on private.settlements (referrer_id, settled_at desc)
+where referrer_id is not null;
 alter table private.settlements enable row level security;
 revoke all on table private.settlements from public, anon, authenticated, service_role;
 create policy "nobody reads settlements directly" on private.settlements using (false);

@@ -15,6 +15,7 @@ create table private.presence_facts (
   outcome text not null
 );
 comment on table private.presence_facts is 'Every fact of the video server, once, and what came of it.';
+create index presence_facts_received_at_idx on private.presence_facts (received_at);
 create index presence_facts_identity_idx on private.presence_facts (session_id, identity, occurred_at);
 alter table private.presence_facts enable row level security;
 revoke all on table private.presence_facts from public, anon, authenticated, service_role;

@@ -356,7 +356,7 @@ begin
   update private.payments p
   set review = 'refund_dead', updated_at = private.clock()
   from private.refunds r
-  where 'refund:' || r.key = new.key and p.id = r.payment_id and p.review is null;
+  where r.key = substring(new.key from '^refund:(.*)') and p.id = r.payment_id and p.review is null;
   return null;
 end;
 $$;
@@ -380,7 +380,7 @@ as $$
 declare
   v_refund private.refunds;
 begin
-  select r.* into v_refund from private.refunds r where 'refund:' || r.key = new.key;
+  select r.* into v_refund from private.refunds r where r.key = substring(new.key from '^refund:(.*)');
   if v_refund.id is null then
     return null;
   end if;

@@ -257,19 +257,14 @@ as $$
   -- In one order, because a person and a session have payouts in common; and whatever blocks them, because an account
   -- that is being set at this moment would not see what waits for it from now on.
   select from public.payouts p
-  where p.status = 'blocked'
-    and (p.session_id = p_session_id or p_session_id is null)
-    and (p.user_id = p_user_id or p_user_id is null)
+  where p.status = 'blocked' and (p.session_id = p_session_id or p.user_id = p_user_id)
   order by p.id
   for no key update;
   update public.payouts p
   set status = case when private.what_blocks(p.user_id, p.session_id) is null then 'pending' else 'blocked' end,
       blocked_by = private.what_blocks(p.user_id, p.session_id),
       updated_at = private.clock()
-  where p.status = 'blocked'
-    and p.blocked_by = p_by
-    and (p.session_id = p_session_id or p_session_id is null)
-    and (p.user_id = p_user_id or p_user_id is null)
+  where p.status = 'blocked' and p.blocked_by = p_by and (p.session_id = p_session_id or p.user_id = p_user_id)
 $$;
 comment on function private.unblock_payouts(uuid, uuid, text) is
   'Lets payouts of a session or a person go that were blocked by this, unless something else blocks them. Locks: '

@@ -24,6 +24,7 @@ comment on table public.repair_quotes is
   'A repair that a mechanic proposes after a session. Participants of the session read it, admins all.';
 create unique index one_open_quote_per_session on public.repair_quotes (session_id) where status = 'escalated';
 create unique index one_approved_quote_per_session on public.repair_quotes (session_id) where status = 'approved';
+create index repair_quotes_session_id_idx on public.repair_quotes (session_id);
 create index repair_quotes_mechanic_id_idx on public.repair_quotes (mechanic_id, created_at desc);
 alter table public.repair_quotes enable row level security;
 revoke all on table public.repair_quotes from public, anon, authenticated, service_role;

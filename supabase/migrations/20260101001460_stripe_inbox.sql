@@ -7,17 +7,22 @@ create table private.stripe_events (
   id text primary key,
   type text not null,
   livemode boolean not null,
-  payload jsonb not null,
+  payload jsonb,
   status text not null default 'received',
   error text,
   deliveries integer not null default 1,
   received_at timestamptz not null default private.clock(),
   processed_at timestamptz,
   constraint status_is_known check (status in ('received', 'processed', 'ignored', 'failed')),
+  constraint only_a_finished_event_is_emptied check (payload is not null or status in ('processed', 'ignored')),
   constraint only_a_failed_event_has_an_error check ((status = 'failed') = (error is not null))
 );
-comment on table private.stripe_events is 'Every event that Stripe sent, with what became of it.';
+comment on table private.stripe_events is
+  'Every event that Stripe sent, with what became of it. The row stays for ever, so that none counts twice; its '
+  'payload for keep_payloads_days.';
 create index stripe_events_failed_idx on private.stripe_events (received_at) where status = 'failed';
+create index stripe_events_to_empty_idx on private.stripe_events (processed_at)
+where status in ('processed', 'ignored') and payload is not null;
 alter table private.stripe_events enable row level security;
 revoke all on table private.stripe_events from public, anon, authenticated, service_role;
 create policy "nobody reads stripe events directly" on private.stripe_events using (false);
@@ -738,6 +743,9 @@ language plpgsql
 set search_path = ''
 as $$
 declare
+  v_asked_for uuid := substring(
+    p_object -> 'metadata' ->> 'outbox_key' from '^payout:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$'
+  )::uuid;
   v_payout_id uuid;
   v_currency text;
   v_is_asked boolean;
@@ -745,7 +753,7 @@ declare
 begin
   select p.id, p.currency into v_payout_id, v_currency
   from public.payouts p
-  where 'payout:' || p.id = p_object -> 'metadata' ->> 'outbox_key' or p.stripe_transfer_id = p_object ->> 'id'
+  where p.id = v_asked_for or p.stripe_transfer_id = p_object ->> 'id'
   order by (p.stripe_transfer_id = p_object ->> 'id') desc nulls last
   limit 1;
   if v_payout_id is null then
@@ -1009,3 +1017,30 @@ comment on function public.retry_stripe_event(text) is
   'invalid_argument, session_locked.';
 revoke all on function public.retry_stripe_event from public, anon, authenticated, service_role;
 grant execute on function public.retry_stripe_event to authenticated, service_role;
+
+create function private.empty_stripe_events(p_before timestamptz, p_limit integer)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_emptied integer;
+begin
+  update private.stripe_events e
+  set payload = null
+  where e.id in (
+    select d.id
+    from private.stripe_events d
+    where d.status in ('processed', 'ignored') and d.payload is not null and d.processed_at < p_before
+    order by d.processed_at
+    limit p_limit
+    for no key update skip locked
+  );
+  get diagnostics v_emptied = row_count;
+  return v_emptied;
+end;
+$$;
+comment on function private.empty_stripe_events(timestamptz, integer) is
+  'Forgets what events said that were dealt with long ago; Stripe keeps it, and what it meant is in the payments and '
+  'the ledger. Their ids stay, so that none counts twice. Locks: these rows, skipping locked ones.';
+revoke all on function private.empty_stripe_events from public, anon, authenticated, service_role;

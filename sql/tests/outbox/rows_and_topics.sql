@@ -26,7 +26,7 @@ from (
     ('no key', 'push', null, '{}', '23502', 'key'),
     ('an empty key', 'push', '', '{}', '23514', 'key_is_bounded'),
     ('a long key', 'push', repeat('k', 201), '{}', '23514', 'key_is_bounded'),
-    ('no payload', 'push', 'k', null, '23502', 'payload'),
+    ('no payload', 'push', 'k', null, '23514', 'only_a_done_row_is_emptied'),
     ('a payload that is no object', 'push', 'k', '[]', '23514', 'payload_is_an_object')
 ) as attempts (what, topic, key, payload, state, violated);
 

@@ -65,7 +65,7 @@ select is(
 select tests.act_as('admin');
 create temporary table listed on commit drop as select * from public.list_settings();
 select tests.be_system();
-select is((select count(*)::integer from listed), 35, 'MOD-07: every setting of the specification is listed');
+select is((select count(*)::integer from listed), 36, 'MOD-07: every setting of the specification is listed');
 
 select is(
   (
