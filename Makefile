@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-embedded test-container test-fast test-functions counterparts check lint format docs types picture bench bench-history soak fuzz clean
+.PHONY: help setup demo test test-embedded test-container test-17 test-fast test-functions counterparts check lint format docs types picture bench bench-growth bench-history soak fuzz clean
 
 PYTEST := .venv/bin/pytest -n 2
 PROVE := PYTHONPATH=py_tests .venv/bin/python -m support.prove
@@ -9,9 +9,9 @@ DENO := DENO_DIR=$${DENO_DIR:-$(CURDIR)/.make/deno} DENO_NO_UPDATE_CHECK=1 DENO_
 EMBEDDED := TAXIMETER_TEST_DB=embedded
 CONTAINER := TAXIMETER_TEST_DB=container
 # These bring a server of their own, or need none: in a container they would prove nothing new.
-OWN_SERVER := stack integration crash unit
+OWN_SERVER := stack integration crash pooler replicas unit
 # Servers, processes and the real command line tool take their time.
-NOT_FAST := stack integration container migrations crash
+NOT_FAST := stack integration container migrations crash pooler replicas
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,12 +22,17 @@ setup: ## install everything the project needs, once
 demo: setup ## play three sessions: sign-up to end, on a clock that runs fast, and for money
 	@.venv/bin/taximeter demo
 
-test: setup ## every test, on an embedded server and in a container
+test: setup ## every test, on an embedded server and in a container, and on PostgreSQL 17 what depends on it most
 	@$(MAKE) --no-print-directory test-embedded
 	@if [ "$${TAXIMETER_TEST_DB:-}" = embedded ]; then \
 	  echo 'test: the container is left out, as TAXIMETER_TEST_DB=embedded asks'; \
 	else \
 	  $(MAKE) --no-print-directory test-container; \
+	fi
+	@if [ "$$(uname -sm)" = 'Linux x86_64' ]; then \
+	  $(MAKE) --no-print-directory test-17 ONLY='py_tests/security py_tests/migrations'; \
+	else \
+	  echo 'test: PostgreSQL 17 is left out, its package is for Linux on x86-64'; \
 	fi
 
 test-embedded: setup counterparts test-functions
@@ -40,6 +45,14 @@ counterparts: ## build the real programs that some tests talk to, when Go is the
 test-container: setup
 	@$(CONTAINER) $(PYTEST) $(OWN_SERVER:%=--ignore=py_tests/%)
 	@$(CONTAINER) $(PROVE)
+
+# Supabase's current version. A test that needs what its package lacks is skipped and names it; no other may be.
+ON_17 := TAXIMETER_TEST_PG_MAJOR=17 TAXIMETER_TEST_WITHOUT=pg_cron,plpgsql_check,pg_basebackup $(EMBEDDED)
+
+test-17: setup counterparts ## every test on PostgreSQL 17, or those of ONLY="py_tests/security ..."; then pgTAP
+	@programs=$$(scripts/postgres17.sh); export TAXIMETER_PG_BIN=$$programs; \
+	  $(ON_17) $(PYTEST) $(ONLY); \
+	  $(ON_17) $(PROVE)
 
 # Without rights: a handler does nothing but through what it is given. (The variable is one that a package reads.)
 test-functions: setup ## the handlers of the edge functions, with everything outside them played
@@ -79,9 +92,12 @@ types: setup ## write supabase/types/ anew from the database, with `supabase gen
 picture: setup ## take the picture of `taximeter health` anew
 	@TAXIMETER_WRITE_DOCS=1 $(EMBEDDED) .venv/bin/pytest -q py_tests/integration/test_operations.py -k picture
 
-bench: setup ## measure the tick and the money, next to what the machine can do
-	@.venv/bin/python -m bench.tick
-	@.venv/bin/python -m bench.money
+bench: setup ## measure the commands with SESSIONS=10000 in the history, next to what the machine can do
+	@.venv/bin/python -m bench --sessions $(or $(SESSIONS),10000)
+
+bench-growth: setup ## the same with 10,000, 100,000 and 1,000,000, and monitoring; writes docs/scaling.md
+	@.venv/bin/python -m bench --sessions 10000 100000 1000000 --monitoring
+	@.venv/bin/python -m bench.plot bench/results/10000-100000-1000000.json docs/images/bench.svg docs/scaling.md
 
 bench-history: setup ## measure monitoring and audits with SESSIONS=1000000 in the history
 	@.venv/bin/python -m bench.monitoring $(or $(SESSIONS),1000000)

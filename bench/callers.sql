@@ -1,8 +1,8 @@
--- What the scripts of pgbench need: to be somebody until the end of the transaction, as an API server does it, and the
--- events of Stripe that prove a payment.
+-- What the scripts of pgbench need: to be somebody until the end of the transaction, as an API server does it; to know,
+-- by an index, the session of a customer with a number; and the events of Stripe that prove a payment.
 
 create schema bench;
-grant usage on schema bench to service_role;
+grant usage on schema bench to authenticated, service_role;
 
 create function bench.be(p_role text, p_number bigint default null) returns void
 language plpgsql
@@ -13,6 +13,44 @@ declare
 begin
   perform set_config('request.jwt.claims', json_build_object('role', v_role, 'sub', v_id)::text, true);
   perform set_config('role', v_role, true);
+end
+$$;
+
+create function bench.session(p_number bigint) returns uuid
+language plpgsql stable security definer
+as $$
+begin
+  return (
+    select s.id
+    from public.sessions s
+    where s.customer_user_id = md5('customer' || p_number)::uuid
+    order by s.created_at desc
+    limit 1
+  );
+end
+$$;
+
+create function bench.assignment(p_number bigint) returns uuid
+language plpgsql stable security definer
+as $$
+begin
+  return (select a.id from public.session_assignments a where a.session_id = bench.session(p_number));
+end
+$$;
+
+create function bench.intent(p_number bigint) returns uuid
+language plpgsql stable security definer
+as $$
+begin
+  return (select i.id from public.checkout_intents i where i.customer_user_id = md5('customer' || p_number)::uuid);
+end
+$$;
+
+create function bench.extension(p_number bigint) returns uuid
+language plpgsql stable security definer
+as $$
+begin
+  return (select x.id from public.session_extensions x where x.session_id = bench.session(p_number));
 end
 $$;
 
@@ -33,3 +71,7 @@ as $$
 $$;
 
 select public.set_setting('min_billable_seconds', '0'), public.set_setting('payout_delay_minutes', '0');
+
+-- The stand-in of Realtime learns of messages by NOTIFY, which lets one transaction commit at a time. The real one
+-- reads the write-ahead log.
+alter table realtime.messages disable trigger announce_committed_message;

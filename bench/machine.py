@@ -21,19 +21,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
+import psycopg
 from rich.table import Table
 
-from taximeter.stack.postgres import SETTINGS, SUPERUSER, Cluster, home, push_migrations
+from taximeter.stack.postgres import SUPERUSER, Cluster, home, push_migrations
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Sequence
 
-    import psycopg
+TPC_B = "TPC-B-like"
+DURABLE = ("fsync = on\n", "full_page_writes = on\n")
+PROFILED = ("track_functions = all\n",)
+SETTINGS_SHOWN = (
+    "server_version",
+    "fsync",
+    "full_page_writes",
+    "synchronous_commit",
+    "wal_level",
+    "shared_buffers",
+    "max_wal_size",
+)
 
-SCALE = 10
-PGBENCH_DATABASE = "tpcb"
-PROFILING: LiteralString = "alter database postgres set track_functions = 'all'"
+_SETTINGS: LiteralString = """
+select name, current_setting(name) from pg_settings where name = any (%s)
+"""
 
 _PROFILE: LiteralString = """
 select schemaname || '.' || funcname, calls, total_time, self_time
@@ -44,33 +55,42 @@ limit 25
 
 
 @contextmanager
-def server(*, fsync: bool) -> Iterator[Cluster]:
+def server(*, fsync: bool = True, profiled: bool = False) -> Iterator[Cluster]:
     """A migrated server that only this run knows; nothing of it is left."""
     cluster = Cluster(home() / f"bench-{uuid.uuid4().hex[:12]}", cron=False)
     try:
         cluster.start()
-        if fsync:
-            cluster.stop()
-            with (cluster.data / "postgresql.conf").open("a") as file:
-                file.write("fsync = on\nfull_page_writes = on\n")
-            cluster.start()
+        cluster.stop()
+        with (cluster.data / "postgresql.conf").open("a") as file:
+            file.writelines(DURABLE if fsync else ())
+            file.writelines(PROFILED if profiled else ())
+        cluster.start()
         push_migrations(cluster.url())
         yield cluster
     finally:
         cluster.destroy()
 
 
-def describe(cluster: Cluster, *, fsync: bool) -> str:
-    """The circumstances, in a line: without them no figure can be compared."""
-    version = subprocess.run(
-        [str(cluster.bin_dir / "postgres"), "--version"], capture_output=True, text=True, check=True
-    ).stdout.split()[2]
-    load = os.getloadavg()[0]
-    changed = "" if fsync else " (fsync and full_page_writes off)"
+def circumstances(cluster: Cluster) -> dict[str, Any]:
+    """Without them no figure can be compared."""
+    with psycopg.connect(cluster.url(user=SUPERUSER)) as connection:
+        settings = connection.execute(_SETTINGS, (list(SETTINGS_SHOWN),)).fetchall()
+    return {
+        "settings": dict(settings),
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """The circumstances, in a line."""
+    settings: dict[str, str] = facts["settings"]
+    version = settings["server_version"].split()[0]
+    shown = ", ".join(f"{name} {settings[name]}" for name in SETTINGS_SHOWN[1:])
     return (
-        f"PostgreSQL {version}, settings of the local stack{changed}, "
-        f"synchronous_commit {SETTINGS['synchronous_commit']}; "
-        f"{os.cpu_count()} cores, {platform.machine()}, load at the start {load:.1f}"
+        f"PostgreSQL {version}, {shown}; {facts['cores']} cores, {facts['processor']}, "
+        f"load at the start {facts['load']:.1f}"
     )
 
 
@@ -81,23 +101,32 @@ class Rate:
     clients: int
     transactions: int
     per_second: float
-    latency_ms: float
     times_ms: Sequence[float]
+    wal_bytes: int
+    load: float
+
+    def figures(self) -> dict[str, float]:
+        """What is kept of it."""
+        return {
+            "clients": self.clients,
+            "transactions": self.transactions,
+            "per_second": round(self.per_second, 1),
+            **percentiles(self.times_ms),
+            "wal_bytes": round(self.wal_bytes / self.transactions),
+            "load": round(self.load, 2),
+        }
 
 
-def tpc_b(cluster: Cluster, clients: Sequence[int], seconds: int, scale: int) -> list[Rate]:
-    """pgbench's own TPC-B-like transaction, for so many seconds each."""
-    cluster.create_database(PGBENCH_DATABASE)
-    try:
-        _pgbench(cluster, PGBENCH_DATABASE, "-i", "-s", str(scale), "-q")
-        return [pgbench(cluster, PGBENCH_DATABASE, n, "-T", str(seconds)) for n in clients]
-    finally:
-        cluster.drop_database(PGBENCH_DATABASE)
+def make_tpc_b(cluster: Cluster, scale: int) -> None:
+    """The tables of pgbench's own TPC-B-like transaction, beside everything else."""
+    cluster.create_database(TPC_B)
+    _pgbench(cluster, TPC_B, "-i", "-s", str(scale), "-q")
 
 
 def pgbench(cluster: Cluster, database: str, clients: int, *arguments: str) -> Rate:
     """Runs pgbench's own script, or the one that the arguments name."""
     threads = min(clients, os.cpu_count() or 1)
+    before = _wal_position(cluster)
     with tempfile.TemporaryDirectory(prefix="taximeter-bench-") as folder:
         printed = _pgbench(
             cluster,
@@ -105,17 +134,41 @@ def pgbench(cluster: Cluster, database: str, clients: int, *arguments: str) -> R
             *("-c", str(clients), "-j", str(threads), "-n", "-l", f"--log-prefix={folder}/log"),
             *arguments,
         )
-        # Each line is a transaction: client, its number, microseconds, ...
-        times = [
-            int(line.split()[2]) / 1000
+        lines = [
+            [int(value) for value in line.split()]
             for file in Path(folder).iterdir()
             for line in file.read_text().splitlines()
         ]
-    latency = re.search(r"latency average = ([\d.]+) ms", printed)
     rate = re.search(r"tps = ([\d.]+)", printed)
-    if latency is None or rate is None:
+    if rate is None or not lines:
         raise RuntimeError(f"pgbench printed no figures:\n{printed}")
-    return Rate(clients, len(times), float(rate[1]), float(latency[1]), times)
+    wal_bytes = _wal_position(cluster) - before
+    per_second, times = _warm(lines, float(rate[1]))
+    return Rate(clients, len(lines), per_second, times, wal_bytes, os.getloadavg()[0])
+
+
+def _warm(lines: Sequence[Sequence[int]], told: float) -> tuple[float, list[float]]:
+    """The rate while all clients are at work, and the milliseconds of each transaction, once each
+    client has had its first: a new connection knows no plan, and API servers keep theirs.
+
+    Each line is a transaction: client, its number, microseconds, script, and when it ended.
+    """
+    ends: dict[int, list[float]] = {}
+    for client, _, _, _, seconds, microseconds, *_ in lines:
+        ends.setdefault(client, []).append(seconds + microseconds / 1e6)
+    first, last = max(map(min, ends.values())), min(map(max, ends.values()))
+    times = [line[2] / 1000 for line in lines if line[4] + line[5] / 1e6 > first]
+    counted = sum(first < end <= last for of_client in ends.values() for end in of_client)
+    # With few transactions one client may be ready before another begins.
+    if not counted:
+        return told, [line[2] / 1000 for line in lines]
+    return counted / (last - first), times
+
+
+def _wal_position(cluster: Cluster) -> int:
+    with psycopg.connect(cluster.url(user=SUPERUSER)) as connection:
+        row = connection.execute("select pg_current_wal_insert_lsn() - '0/0'::pg_lsn").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _pgbench(cluster: Cluster, database: str, *arguments: str) -> str:
@@ -140,20 +193,17 @@ def _pgbench(cluster: Cluster, database: str, *arguments: str) -> str:
     return finished.stdout
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What every benchmark lets one choose."""
-    parser.add_argument("--seconds", type=int, default=10, help="length of each pgbench run")
-    parser.add_argument("--scale", type=int, default=SCALE, help="of the TPC-B-like tables")
-    parser.add_argument("--fsync", action="store_true", help="wait for the disk (off by default)")
-    parser.add_argument("--profile", action="store_true", help="show which functions take the time")
-
-
-def fill(owner: psycopg.Connection[Any], first: int, last: int, *files: str) -> None:
+def make(owner: psycopg.Connection[Any], first: int, last: int, *files: str) -> None:
     """Runs files of this folder for the sessions with these numbers."""
     for name, number in (("first", first), ("last", last)):
         owner.execute("select set_config(%s, %s, false)", (f"bench.{name}", str(number)))
     for file in files:
         owner.execute((Path(__file__).parent / file).read_bytes())
+
+
+def fill(owner: psycopg.Connection[Any], first: int, last: int, *files: str) -> None:
+    """The same, and nothing of it is left to be done later."""
+    make(owner, first, last, *files)
     owner.execute("vacuum (analyze)")
     owner.execute("checkpoint")
 
@@ -169,7 +219,13 @@ def profile(owner: psycopg.Connection[Any]) -> Table:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
+    if len(values) == 1:
+        return values[0]
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def percentiles(times_ms: Sequence[float]) -> dict[str, float]:
+    return {f"p{n}_ms": round(percentile(times_ms, n), 3) for n in (50, 95, 99)}
 
 
 def say(line: str) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.results import Finding
+from support.processes import until
 from support.served import stack_folder
 from taximeter.stack.postgres import CHECKOUT
 
@@ -17,37 +21,85 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.slow
-def test_the_tick_is_measured() -> None:
-    """PERF-03: nothing due is found to be nothing, everything due is ended, nothing is left"""
-    with stack_folder() as folder:
-        folder.mkdir(parents=True)
-        measured = run(folder, "tick", "--live=1600", "--due=510", "--checks=1010", "--calls=5")
-        assert measured.returncode == 0, measured.stderr
-        for line in (
-            "1,600 live, nothing due",
-            "510 due among 1,600, 2 calling",
-            "TPC-B-like, 4 clients",
-        ):
-            assert line in measured.stdout
-        assert list(folder.iterdir()) == []
+TINY = (
+    *("--seconds=1", "--scale=1", "--clients", "1", "2", "--count=6"),
+    *("--live=1100", "--due=105", "--burst=110", "--checks=1010", "--calls=5"),
+)
 
 
 @pytest.mark.slow
-def test_the_money_is_measured() -> None:
-    """MON-01, MON-12: transfers, ends and lives are counted, and each has its money"""
+def test_everything_is_measured() -> None:
+    """PERF-01, PERF-02, PERF-03, PERF-04, PERF-05: each has its figure beside its target"""
     with stack_folder() as folder:
         folder.mkdir(parents=True)
-        measured = run(folder, "money", "--clients=2", "--ends=20")
+        out = folder / "out"
+        measured = bench(folder, "--sessions", "200", "100", f"--out={out}", "--monitoring", *TINY)
+        # The run itself looks whether everything it did is right, to the last cent.
         assert measured.returncode == 0, measured.stderr
-        for line in (
-            r"TPC-B-like +│ +2 │ .* 1\.000   1\.0 │",
-            r"two-line transfer +│ +2 │ +[1-9]",
-            r"end, paid session +│ +2 │ +[1-9]",
-            r"whole paid life +│ +2 │ +[1-9]",
-        ):
-            assert re.search(line, measured.stdout), line
-        assert list(folder.iterdir()) == []
+        kept = json.loads((out / "100-200.json").read_text())
+        rates = {(rate["sessions"], rate["what"], rate["clients"]) for rate in kept["rates"]}
+        assert len({what for _, what, _ in rates}) == 16
+        assert {
+            (sessions, what, clients)
+            for sessions in (100, 200)
+            for what in ("TPC-B-like", "whole paid life", "end, paid session")
+            for clients in (1, 2)
+        } <= rates
+        assert len(kept["growth"]) == 12
+        assert [size["sessions"] for size in kept["storage"]] == [100, 200]
+        assert all(size["bytes"] and size["hot_share"] > 0.8 for size in kept["storage"])
+        assert len(kept["ticks"]) == 6
+        assert len(kept["monitoring"]) == 21
+        assert {target["requirement"] for target in kept["targets"]} == {
+            *("PERF-01", "PERF-02", "PERF-03", "PERF-04", "PERF-05")
+        }
+        assert kept["circumstances"]["settings"]["fsync"] == "on"
+        assert kept["circumstances"]["settings"]["synchronous_commit"] == "on"
+        page = out / "page.md"
+        page.write_text("before <!-- figures -->old<!-- end of figures --> after\n")
+        pictures = [out / "one.svg", out / "another.svg"]
+        pages = []
+        for picture in pictures:
+            files = (str(file) for file in (out / "100-200.json", picture, page))
+            drawn = python(folder, "-m", "bench.plot", *files)
+            assert drawn.returncode == 0, drawn.stderr
+            pages.append(page.read_text())
+        assert pictures[0].read_text() == pictures[1].read_text()
+        assert pages[0] == pages[1]
+        assert re.fullmatch(r"(?s)before <!-- figures -->.*\| PERF-01 \|.* after\n", pages[0])
+        assert "old" not in pages[0]
+        assert [path.name for path in folder.iterdir()] == ["out"]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_keeps_its_figures() -> None:
+    """PERF-03: what was measured is shown and kept, and the server is gone"""
+    with stack_folder() as folder:
+        folder.mkdir(parents=True)
+        file = folder / "out" / "100.json"
+        arguments = ("--sessions=100", f"--out={file.parent}", *TINY)
+        with subprocess.Popen(
+            [sys.executable, "-m", "bench", *arguments],
+            cwd=CHECKOUT,
+            env=environment(folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as running:
+            until(file.exists)
+            running.send_signal(signal.SIGTERM)
+            printed, _ = running.communicate(timeout=60)
+        assert "nothing due, 1,000 live" in printed
+        assert json.loads(file.read_text())["ticks"][0]["what"] == "nothing due, 1,000 live"
+        assert [path.name for path in folder.iterdir()] == ["out"]
+
+
+def test_findings_are_held_against_their_targets() -> None:
+    """PERF-01: what does not hold is said, with by how much"""
+    assert Finding("PERF-01", "", figure=3.0, target=3.0).verdict == "holds"
+    assert Finding("PERF-01", "", figure=4.5, target=3.0).verdict == "does not, by 1.50 times"
+    least = Finding("PERF-01", "", figure=0.2, target=0.4, is_least=True)
+    assert least.verdict == "does not, by 2.00 times"
 
 
 @pytest.mark.slow
@@ -55,7 +107,7 @@ def test_monitoring_is_measured() -> None:
     """MOV-08: every view and function has its figure, and finds nothing in a consistent history"""
     with stack_folder() as folder:
         folder.mkdir(parents=True)
-        measured = bench(folder, "monitoring", "2000")
+        measured = python(folder, "-m", "bench.monitoring", "2000")
         # Without a table if something was found; late they may be, here.
         for line in (
             r"sessions_needing_review +│ 0 +│",
@@ -66,18 +118,22 @@ def test_monitoring_is_measured() -> None:
         assert list(folder.iterdir()) == []
 
 
-def run(folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return bench(folder, name, "--seconds=1", "--scale=1", *arguments)
+def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return python(folder, "-m", "bench", *arguments)
 
 
-def bench(folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", f"bench.{name}", *arguments],
+        [sys.executable, *arguments],
         cwd=CHECKOUT,
-        env={**os.environ, "TAXIMETER_HOME": str(folder), "COLUMNS": "120"},
+        env=environment(folder),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "TAXIMETER_HOME": str(folder), "COLUMNS": "120"}

@@ -28,8 +28,10 @@ REQUIREMENTS = (
     *(f"SEC-0{number}" for number in range(1, 6)),
     *(f"EDGE-0{number}" for number in (1, 2, 3)),
     *(f"STACK-0{number}" for number in range(1, 6)),
-    *(f"TEST-0{number}" for number in (1, 2, 3)),
+    *(f"TEST-0{number}" for number in range(1, 5)),
+    *(f"PERF-0{number}" for number in range(1, 6)),
     "ERR-01",
+    "DOC-01",
     *(f"CLI-0{number}" for number in (1, 2, 3)),
 )
 
