@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from support.database import Database, Run, Server
+from support.missing import WITHOUT, known, unexpected
 
 FOLDER = "TAXIMETER_TEST_RUN"
 RUN = pytest.StashKey[Run]()
-ALLOWED_SKIPS = "TAXIMETER_TEST_ALLOWED_SKIPS"
 BY_HAND = "rows_are_changed_by_hand"
 
 
@@ -31,7 +31,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     server = run.start_server()
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
-        reporter.write_line(f"database: {server.kind} at {server.host}:{server.port}")
+        reporter.write_line(f"database: {server.described()}")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -41,10 +41,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return
-    allowed = int(os.environ.get(ALLOWED_SKIPS, "0"))
-    skipped = len(reporter.stats.get("skipped", []))
-    if skipped > allowed:
-        reporter.write_line(f"{skipped} skipped, {allowed} allowed by {ALLOWED_SKIPS}", red=True)
+    skips = (str(report.longrepr) for report in reporter.stats.get("skipped", []))
+    for reason in unexpected(skips, known()):
+        reporter.write_line(f"skipped, and {WITHOUT} does not allow it: {reason}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -87,6 +86,7 @@ def platform_db(server: Server) -> Iterator[Database]:
 @pytest.fixture
 def cron_db(server: Server) -> Iterator[Database]:
     """The server's `postgres` database, where pg_cron runs: one test at a time, which tidies up."""
+    server.need("pg_cron")
     database = Database(server, server.migrated_postgres())
     with server.lock("cron"):
         yield database

@@ -14,6 +14,7 @@ packages=(
   postgresql-15-pgtap
   postgresql-15-plpgsql-check
   libtap-parser-sourcehandler-pgtap-perl
+  pgbouncer
 )
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -93,6 +94,11 @@ install_packages() {
   fi
   rm -f "$no_main"
   trap - EXIT
+  # Nor did anybody ask for the pooler that this package starts: tests run their own.
+  if [[ " ${missing[*]} " == *' pgbouncer '* ]]; then
+    quietly invoke-rc.d pgbouncer stop
+    quietly update-rc.d pgbouncer disable
+  fi
   [ "$made_folder" = no ] || rmdir --ignore-fail-on-non-empty "${no_main%/*}" 2> /dev/null || true
 }
 [ ${#missing[@]} -eq 0 ] || install_packages

@@ -264,7 +264,7 @@ TRACES: dict[str, LiteralString] = {
     """,
     "end": """
         select k.key, s.status >= 'completed' as own,
-          (s.status >= 'completed') = (t.session_id is not null) as whole
+          coalesce(s.status >= 'completed', false) = (t.session_id is not null) as whole
         from unnest(%s::text[]) k (key)
         left join public.sessions s on s.id = k.key::uuid
         left join private.settlements t on t.session_id = s.id
@@ -300,7 +300,8 @@ TRACES: dict[str, LiteralString] = {
     "complete": """
         select k.key,
           o.status = 'done' and o.result ->> 'lease' = split_part(k.key, ' ', 2) as own,
-          o.status <> 'done' or o.lease_token is null and o.done_at is not null as whole
+          coalesce(o.status <> 'done' or o.lease_token is null and o.done_at is not null, true)
+            as whole
         from unnest(%s::text[]) k (key)
         left join private.outbox o on o.id = split_part(k.key, ' ', 1)::bigint
     """,

@@ -10,7 +10,8 @@ import json
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
@@ -111,13 +112,8 @@ class Client(ABC):
             connection = self._connection
             assert connection is not None
             try:
-                with connection.transaction():
-                    if caller != "system":
-                        connection.execute(
-                            "select set_config('role', %s, true),"
-                            " set_config('request.jwt.claims', %s, true)",
-                            identity(caller),
-                        )
+                with acting(connection, caller):
+                    connection.execute("set local statement_timeout = '60s'")
                     answer = work(connection)
             except psycopg.Error as error:
                 state = error.sqlstate or ""
@@ -133,10 +129,13 @@ class Client(ABC):
                 return answer
 
     def enter(self) -> int:
+        # Nothing is left on the connection, so that a pooler may be on the way.
         self._connection = psycopg.connect(
-            self.stage.url(self.login), autocommit=True, row_factory=dict_row
+            self.stage.url(self.login),
+            autocommit=True,
+            row_factory=dict_row,
+            prepare_threshold=None,
         )
-        self._connection.execute("set statement_timeout = '60s'")
         return self._connection.info.backend_pid
 
     def leave(self) -> None:
@@ -149,7 +148,19 @@ class Client(ABC):
         self.stage.gate.ready(self.enter())
 
 
-def identity(caller: Caller) -> tuple[str, str]:
+@contextmanager
+def acting(connection: Connection, caller: Caller) -> Iterator[None]:
+    """A transaction with the caller's role and claims, as PostgREST makes one for a request."""
+    with connection.transaction():
+        if caller != "system":
+            connection.execute(
+                "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                _identity(caller),
+            )
+        yield
+
+
+def _identity(caller: Caller) -> tuple[str, str]:
     if isinstance(caller, UUID):
         return "authenticated", json.dumps({"role": "authenticated", "sub": str(caller)})
     return caller, json.dumps({"role": caller})

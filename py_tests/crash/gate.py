@@ -76,6 +76,13 @@ class Gate:
             self._changed.wait_for(lambda: self._failure is not None, timeout=seconds)
             self._check()
 
+    def load_until(self, is_enough: Callable[[], bool]) -> None:
+        """Lets the clients work until they have done enough."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not is_enough():
+            assert time.monotonic() < deadline, "the clients have not done enough"
+            self.load(0.02)
+
     def close(self) -> None:
         with self._changed:
             self._is_over = True

@@ -51,6 +51,11 @@ class Notebook:
         with self._lock:
             self.calls[what] += 1
 
+    def kinds(self) -> set[str]:
+        """The commands of which at least one is done."""
+        with self._lock:
+            return {kind for kind, _ in self.told}
+
     def take_cut(self) -> set[Note]:
         with self._lock:
             cut, self.cut = self.cut, set()

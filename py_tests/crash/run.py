@@ -13,7 +13,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -97,33 +97,50 @@ class Episode:
             self.gate,
             self.notebook,
             self.outside,
-            lambda login: victim.cluster.url(name, login),
+            lambda login: victim.url(name, login),
         )
         victim.clone(name)
         with self.world() as world:
             self.clients = self._invite(world)
 
     def play(self, kills: int, totals: Totals) -> None:
+        """Load, a kill and an audit, again and again."""
+        with self.at_play():
+            replayed = 0
+            for number in range(kills):
+                self.gate.open()
+                self.gate.load(self.chance.uniform(*LOAD_SECONDS))
+                totals.kills[self._kill(number)] += 1
+                self.gate.wait_until_all_are_lost()
+                self.victim.wait_until_up(self.name)
+                with self.world() as world:
+                    self._audit(world, totals)
+                    names = self.outside.collect()
+                    self._replay(world, totals, names[replayed:])
+                    self._audit(world, totals)
+                    replayed = len(names)
+        self._sum_up(totals)
+
+    def play_in_peace(self, is_enough: Callable[[], bool], totals: Totals) -> None:
+        """Load, and nobody is killed."""
+        with self.at_play():
+            self.gate.open()
+            self.gate.load_until(is_enough)
+        self._sum_up(totals)
+
+    @contextmanager
+    def at_play(self) -> Iterator[None]:
+        """All clients at the gate; when the block ends they go home."""
         with ThreadPoolExecutor(max_workers=len(self.clients)) as pool:
             playing = [pool.submit(client.play) for client in self.clients]
             try:
-                replayed = 0
-                for number in range(kills):
-                    self.gate.open()
-                    self.gate.load(self.chance.uniform(*LOAD_SECONDS))
-                    totals.kills[self._kill(number)] += 1
-                    self.gate.wait_until_all_are_lost()
-                    self.victim.wait_until_up(self.name)
-                    with self.world() as world:
-                        self._audit(world, totals)
-                        names = self.outside.collect()
-                        self._replay(world, totals, names[replayed:])
-                        self._audit(world, totals)
-                        replayed = len(names)
+                yield
             finally:
                 self.gate.close()
             for client in playing:
                 client.result()
+
+    def _sum_up(self, totals: Totals) -> None:
         with self.world() as world:
             self._finish(world, totals)
         totals.calls += self.notebook.calls

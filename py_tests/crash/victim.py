@@ -50,6 +50,10 @@ class Victim:
         """Where it listens now: another port, if somebody took its own while it was down."""
         return Server(self.folder, "embedded", "127.0.0.1", self.cluster.port)
 
+    def url(self, database: str, login: str) -> str:
+        """Where clients go."""
+        return self.cluster.url(database, login)
+
     def clone(self, name: str) -> None:
         self.cluster.create_database(name, template="postgres")
 
@@ -67,6 +71,11 @@ class Victim:
 
     def kill_server(self, chance: random.Random) -> str:
         """Kills the postmaster and then what it leaves behind, and starts it again."""
+        self.kill_cluster(chance)
+        self.cluster.start()
+        return "the whole server"
+
+    def kill_cluster(self, chance: random.Random) -> None:
         postmaster = self._postmaster()
         family = children(postmaster)
         os.kill(postmaster, signal.SIGKILL)
@@ -83,8 +92,6 @@ class Victim:
             time.sleep(0.002)
         # Whom nobody has buried yet still has his number, and would pass for a running server.
         (self.cluster.data / "postmaster.pid").unlink()
-        self.cluster.start()
-        return "the whole server"
 
     def wait_until_up(self, database: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -159,6 +159,21 @@ def test_a_changed_right_is_found(
     assert sentence in matrix.table_rights(sabotaged.connection, decisions)
 
 
+def test_no_verb_of_the_server_is_left_out(sabotaged: Stage, decisions: Decisions) -> None:
+    """SEC-02, TEST-03, TEST-04: each is asked about, on 17 MAINTAIN too, and shows when granted."""
+    known = {"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"}
+    if sabotaged.connection.info.server_version >= 170000:
+        known |= {"MAINTAIN"}
+    verbs = matrix.table_verbs(sabotaged.connection)
+    assert set(verbs) == known
+    sabotaged.connection.execute("grant all on private.settings to anon")
+    assert {f"anon: {verb} on private.settings is True" for verb in verbs} == {
+        finding
+        for finding in matrix.table_rights(sabotaged.connection, decisions)
+        if finding.startswith("anon: ") and " on private.settings " in finding
+    }
+
+
 def test_a_right_on_a_column_is_found(sabotaged: Stage, decisions: Decisions) -> None:
     """SEC-02, TEST-03: a right on one column is not overlooked."""
     sabotaged.connection.execute("grant update (price_cents) on public.plans to authenticated")

@@ -51,6 +51,7 @@ def supabase(db: Database, *arguments: str) -> dict[str, Any]:
 @pytest.fixture
 def checked(db: Database) -> Database:
     """A scratch clone with plpgsql_check, which our migrations do not make."""
+    db.server.need("plpgsql_check")
     with db.connect("supabase_admin") as admin:
         admin.execute("create extension if not exists plpgsql_check with schema extensions")
     return db

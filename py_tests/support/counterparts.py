@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
+from support.missing import need
 from taximeter.stack.postgres import CHECKOUT
 
 if TYPE_CHECKING:
@@ -15,6 +14,5 @@ if TYPE_CHECKING:
 def counterpart(name: str) -> Path:
     """The program, or the test is skipped."""
     program = CHECKOUT / ".make" / "go" / name
-    if not program.exists():
-        pytest.skip(f"there is no {name}: scripts/counterparts.sh builds it, with Go")
+    need(name, is_there=program.exists(), from_where="scripts/counterparts.sh builds it, with Go")
     return program

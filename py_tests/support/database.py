@@ -23,6 +23,7 @@ import psycopg
 from filelock import FileLock
 from psycopg.rows import DictRow, dict_row
 
+from support.missing import need
 from taximeter.stack.postgres import (
     CHECKOUT,
     SUPERUSER,
@@ -121,10 +122,23 @@ class Server:
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         return f"postgresql://{user}@{self.host}:{self.port}/{database}?sslmode=disable"
 
+    def described(self) -> str:
+        with psycopg.connect(self.url(user=SUPERUSER)) as connection:
+            version = connection.info.parameter_status("server_version")
+        return f"PostgreSQL {version}, {self.kind} at {self.host}:{self.port}"
+
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         with FileLock(self.folder / f"{name}.lock", timeout=LOCK_TIMEOUT_SECONDS):
             yield
+
+    def need(self, extension: str) -> None:
+        """Skip the test where the server does not have the extension to offer."""
+        with psycopg.connect(self.url(user=SUPERUSER), autocommit=True) as connection:
+            found = connection.execute(
+                "select from pg_available_extensions where name = %s", (extension,)
+            ).fetchone()
+        need(extension, is_there=found is not None, from_where="this PostgreSQL comes without it")
 
     def exists(self, database: str) -> bool:
         with psycopg.connect(self.url(user=SUPERUSER), autocommit=True) as connection:

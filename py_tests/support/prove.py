@@ -42,10 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             database.connect().execute("create extension pgtap with schema extensions")
             database.close()
-            print(
-                f"pgTAP: {len(tests)} files, {server.kind} at {server.host}:{server.port}",
-                flush=True,
-            )
+            print(f"pgTAP: {len(tests)} files, {server.described()}", flush=True)
             return subprocess.run(
                 [
                     pg_prove,

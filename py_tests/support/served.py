@@ -134,16 +134,25 @@ def anonymous(served: Served) -> Person:
 
 
 @contextmanager
-def served_clone(server: Server) -> Iterator[Served]:
-    """The API on a migrated database of its own, on the server that the run uses (TEST-02)."""
+def served_clone(server: Server, through: Server | None = None) -> Iterator[Served]:
+    """The API on a migrated database of its own, on the server that the run uses (TEST-02).
+
+    `through` is the same server behind a transaction pooler, which remembers no prepared statement.
+    """
     database = server.clone(server.template())
     folder = server.folder / database.name
     folder.mkdir()
     keys = load_keys(folder / "keys.json")
+
+    def url_for(login: str) -> str:
+        if through is None:
+            return database.url_for(login)
+        return f"{through.url(database.name, login)}&prepare=false"
+
     api = Api(
-        rest_database_url=database.url_for("stack_rest"),
-        auth_database_url=database.url_for("supabase_auth_admin"),
-        storage_database_url=database.url_for("supabase_storage_admin"),
+        rest_database_url=url_for("stack_rest"),
+        auth_database_url=url_for("supabase_auth_admin"),
+        storage_database_url=url_for("supabase_storage_admin"),
         storage_directory=folder / "storage",
         keys=keys,
         port=0,

@@ -127,7 +127,8 @@ def _extension(folder: Path | None, name: str, package: str, *, required: bool) 
 
 
 def _program(name: str, package: str, *, required: bool) -> Finding:
-    found = shutil.which(name)
+    # Debian keeps some programs where only root's PATH leads.
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
     remedy = f"Run `make setup` as root, or: apt-get install {package}"
     return Finding(name, found is not None, found or "not found", remedy, required)
 
@@ -167,6 +168,7 @@ def examine() -> list[Finding]:
         _extension(folder, "plpgsql_check", f"postgresql-{POSTGRES}-plpgsql-check", required=False),
         _program("psql", "postgresql-client", required=True),
         _program("pg_prove", "libtap-parser-sourcehandler-pgtap-perl", required=False),
+        _program("pgbouncer", "pgbouncer", required=False),
         _supabase_cli(),
         _lite(),
         _deno(),
