@@ -63,6 +63,7 @@ from concurrency.money_scenes import (
     WON,
     Money,
     SceneOf,
+    Statement,
     StepOf,
     answers,
     approved,
@@ -762,6 +763,32 @@ def test_who_claims_skips_an_abandoned_row_in_other_hands(world: PooledWorld) ->
     holder.commit()
     assert claimed_topics(world, scene) == ["support.alert"]
     assert status_of(world, scene) == "needs_reconciliation"
+
+
+def skips_what_is_held(world: PooledWorld, table: str, function: str) -> None:
+    scene = due(world)
+    world.execute(
+        "update private.outbox set status = 'done', done_at = private.clock()"
+        " where topic = 'crm.track' and status = 'pending'"
+    )
+    empty = Statement(
+        "system", function, lambda _: {}, f"select private.{function}('infinity', 100) as emptied"
+    )
+    holder = world.borrow("system", autocommit=False)
+    holder.execute(f"select 1 from private.{table} for no key update".encode())
+    assert unhindered(world, scene, empty) == [{"emptied": 0}]
+    holder.commit()
+    assert unhindered(world, scene, empty)[0]["emptied"] > 0
+
+
+def test_who_empties_effects_skips_one_in_other_hands(world: PooledWorld) -> None:
+    """TIME-07, MON-18: forgetting what was sent waits for nobody, and comes to it later."""
+    skips_what_is_held(world, "outbox", "empty_outbox")
+
+
+def test_who_empties_events_skips_one_in_other_hands(world: PooledWorld) -> None:
+    """TIME-07, MON-04: forgetting what Stripe told waits for nobody, and comes to it later."""
+    skips_what_is_held(world, "stripe_events", "empty_stripe_events")
 
 
 # Whoever wants several rows takes them in one order ----------------------------------------------

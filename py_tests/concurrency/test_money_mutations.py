@@ -178,6 +178,7 @@ CHECKS: dict[str, Values] = {
     "outbox.key_is_bounded": {"key": ""},
     "outbox.payload_is_an_object": {"payload": Jsonb([])},
     "outbox.status_is_known": {"status": "x"},
+    "outbox.only_a_done_row_is_emptied": {"payload": None},
     "outbox.only_a_leased_row_has_a_lease": {"status": "leased"},
     "outbox.only_a_done_row_has_done_at": {"status": "done"},
     "wake_ups.there_is_one_row": {"only_row": False},
@@ -230,6 +231,7 @@ CHECKS: dict[str, Values] = {
     "repair_quotes.only_an_approved_quote_has_a_bonus": {"bonus_cents": 1},
     "repair_quotes.only_a_bonus_is_confirmed": {"bonus_confirmed_at": NOW},
     "stripe_events.status_is_known": {"status": "x"},
+    "stripe_events.only_a_finished_event_is_emptied": {"payload": None},
     "stripe_events.only_a_failed_event_has_an_error": {"status": "failed"},
 }
 
@@ -575,6 +577,7 @@ LOCKS: dict[str, list[Probe | Elsewhere]] = {
     "private.claim_outbox": [Elsewhere("a claim waits for another")],
     "private.leased_row": [Elsewhere("a lease is looked up without a lock")],
     "private.requeue_outbox": [case("revived, then revived")],
+    "private.empty_outbox": [interleavings.test_who_empties_effects_skips_one_in_other_hands],
     "private.wake_dispatcher": [Elsewhere("the throttle waits")],
     "private.lock_refunds": [
         interleavings.test_who_claims_skips_a_refund_that_a_refund_at_stripe_displaces
@@ -612,6 +615,7 @@ LOCKS: dict[str, list[Probe | Elsewhere]] = {
     "private.from_credit": [case("credit is spent, then refund at Stripe")],
     "private.run_stripe_event": [case("a refund at Stripe, then proof")],
     "private.retry_stripe_event": [case("failed event comes again, then is retried")],
+    "private.empty_stripe_events": [interleavings.test_who_empties_events_skips_one_in_other_hands],
     "private.lock_payment": [
         case("the customer creates, then applied"),
         case("end, then extension of another amount is applied"),

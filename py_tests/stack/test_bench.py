@@ -56,7 +56,7 @@ def test_everything_is_measured() -> None:
         assert kept["circumstances"]["settings"]["fsync"] == "on"
         assert kept["circumstances"]["settings"]["synchronous_commit"] == "on"
         page = out / "page.md"
-        page.write_text("before <!-- figures -->old<!-- end of figures --> after\n")
+        page.write_text("before <!-- figures -->yesterday<!-- end of figures --> after\n")
         pictures = [out / "one.svg", out / "another.svg"]
         pages = []
         for picture in pictures:
@@ -67,7 +67,7 @@ def test_everything_is_measured() -> None:
         assert pictures[0].read_text() == pictures[1].read_text()
         assert pages[0] == pages[1]
         assert re.fullmatch(r"(?s)before <!-- figures -->.*\| PERF-01 \|.* after\n", pages[0])
-        assert "old" not in pages[0]
+        assert "yesterday" not in pages[0]
         assert [path.name for path in folder.iterdir()] == ["out"]
 
 
