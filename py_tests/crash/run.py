@@ -26,7 +26,7 @@ from crash.clients import Client, Player, Stage, Stripe, Ticker, Worker
 from crash.gate import Gate
 from crash.outside import Notebook, Outside
 from crash.victim import Victim
-from support.database import Database, Run
+from support.database import Database
 from support.world import World
 
 PLAYERS, STRIPES, WORKERS = 5, 2, 3
@@ -206,26 +206,13 @@ class Episode:
         return random.Random(self.chance.random())  # noqa: S311
 
 
-@contextmanager
-def victim() -> Iterator[Victim]:
-    """A server that nobody else uses, gone when the block ends."""
-    run = Run.begin()
-    made = Victim(run.folder)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.destroy()
-        run.end()
-
-
 def main(arguments: Sequence[str]) -> int:
     kills = int(arguments[0]) if arguments else 200
     seed = int(arguments[1]) if len(arguments) > 1 else random.SystemRandom().randrange(2**32)
     # That a rollback fails after a kill is no news.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     totals = Totals()
-    with victim() as server:
+    with Victim.lent() as server:
         for number, first in enumerate(range(0, kills, KILLS_OF_AN_EPISODE)):
             some = min(KILLS_OF_AN_EPISODE, kills - first)
             print(f"seed {seed + number}, {some} kills", flush=True)

@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from crash.audit import LAWS, ViolationError
-from crash.run import Episode, Totals, victim
+from crash.run import Episode, Totals
 from crash.victim import Victim
 
 KILLS = 10
@@ -22,7 +22,7 @@ KILLS_UNTIL_FOUND = 6
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Victim]:
-    with victim() as made:
+    with Victim.lent() as made:
         yield made
 
 

@@ -11,18 +11,19 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import psycopg
 
-from support.database import Server
+from support.database import Run, Server
 from taximeter.stack.postgres import SUPERUSER, Cluster, free_port, push_migrations
 
 PATIENCE_SECONDS = 60.0
 # A server that dies as a whole leaves its children behind for at most so long.
 ORPHANED_SECONDS = 0.03
-
-
 LASTING = ("checkpointer", "background writer", "walwriter", "launcher")
 
 
@@ -32,6 +33,19 @@ class Victim:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.cluster = Cluster(folder / "db", port=free_port(), cron=False)
+
+    @classmethod
+    @contextmanager
+    def lent(cls) -> Iterator[Self]:
+        """One that nobody else uses, gone when the block ends."""
+        run = Run.begin()
+        made = cls(run.folder)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.destroy()
+            run.end()
 
     def start(self) -> None:
         self.cluster.start()

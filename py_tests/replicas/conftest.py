@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from replicas.pair import Pair, pair
+from replicas.pair import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Pair]:
-    with pair() as made:
+    with Pair.lent() as made:
         yield made

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from crash.victim import Victim
-from support.database import Run, Server
+from support.database import Server
 from support.processes import until
 from support.standby import Standby
 from taximeter.stack.postgres import SUPERUSER, Cluster
@@ -89,16 +89,3 @@ class Pair(Victim):
                 (state, sync_state),
             ).fetchone()
         return found is not None
-
-
-@contextmanager
-def pair() -> Iterator[Pair]:
-    """Two servers that nobody else uses, gone when the block ends."""
-    run = Run.begin()
-    made = Pair(run.folder)
-    try:
-        made.start()
-        yield made
-    finally:
-        made.destroy()
-        run.end()
