@@ -123,7 +123,7 @@ def run(console: Console, arguments: argparse.Namespace) -> None:
         if arguments.monitoring:
             figures = monitoring.measure(console, database.url, sizes[-1], plans=0)
             for figure in figures:
-                results.add("monitoring", sessions=sizes[-1], **figure)
+                results.add("monitoring", **figure)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from bench import monitoring
 from bench.commands import END, LIFE
 from bench.machine import TPC_B, describe
 
@@ -183,7 +184,7 @@ class Results:
         if self.figures["ticks"]:
             yield self._ticks()
         if self.figures["monitoring"]:
-            yield self._monitoring()
+            yield monitoring.shown(self.figures["monitoring"])
         yield self._targets()
 
     def _rates(self, sessions: int) -> Table:
@@ -228,23 +229,6 @@ class Results:
             names = ("p50_ms", "p99_ms", "first_ms", "seconds")
             shown = (f"{figure[name]:.2f}" if name in figure else "" for name in names)
             table.add_row(figure["what"], *shown)
-        return table
-
-    def _monitoring(self) -> Table:
-        figures = self.figures["monitoring"]
-        table = _table(
-            f"Monitoring, {figures[0]['sessions']:,} sessions (MOV-08)",
-            *("what", "rows", "ms", "CPU ms", "limit, ms", ""),
-        )
-        for figure in figures:
-            table.add_row(
-                figure["what"],
-                f"{figure['rows']:,}",
-                f"{figure['ms']:,.0f}",
-                "" if figure["cpu_ms"] is None else f"{figure['cpu_ms']:,.0f}",
-                f"{figure['limit_ms']:,.0f}",
-                "ok" if figure["ms"] <= figure["limit_ms"] else "late",
-            )
         return table
 
     def _targets(self) -> Table:
