@@ -50,8 +50,8 @@ class Bench:
                 self._add(database, name, rate)
         most = self._clients[-1]
         self._add(database, AT_FIXED_RATE, database.ends_at_fixed_rate(most, self._count))
-        sizes, hot_share = database.left_behind(self._count)
-        self._results.add("storage", sessions=database.sessions, bytes=sizes, hot_share=hot_share)
+        hot_share = database.hot_share(self._count)
+        self._results.add("heartbeats", sessions=database.sessions, hot_share=hot_share)
         self._tpc_b(database)
 
     def compare(self, small: Database, large: Database) -> None:
@@ -104,6 +104,11 @@ def run(console: Console, arguments: argparse.Namespace) -> None:
         make_tpc_b(cluster, arguments.scale)
         for figure in tick.measure(cluster, arguments):
             results.add("ticks", **figure)
+        say(f"{arguments.lives:,} lives a round in an empty database")
+        empty = Database(cluster, 0)
+        databases.callback(empty.close)
+        results.add("storage", lives=arguments.lives, bytes=empty.left_behind(arguments.lives))
+        empty.check()
         bench = Bench(cluster, results, arguments)
         smallest = None
         for sessions in sizes:
@@ -134,6 +139,7 @@ def main() -> None:
     of_size.add_argument("--seconds", type=int, default=5, help="of a run that may go on for ever")
     of_size.add_argument("--count", type=int, default=1000, help="calls in each of the others")
     of_size.add_argument("--scale", type=int, default=16, help="of the TPC-B-like tables")
+    parser.add_argument("--lives", type=int, default=500, help="in each round that bytes are of")
     of_ticks = parser.add_argument_group("ticks")
     of_ticks.add_argument("--live", type=int, default=100_000, help="live sessions")
     of_ticks.add_argument("--due", type=int, default=10_000, help="sessions due, each time")

@@ -31,6 +31,7 @@ SESSION_CENTS = 1000
 EXTENSION_CENTS = 500
 FIXED_RATE = 200
 HEARTBEATS = 3
+ROUNDS = 4
 
 CUSTOMER = "'customer', :n"
 MECHANIC = "'mechanic', :n"
@@ -79,7 +80,7 @@ LIFE = "whole paid life"
 TRANSFER = "transfer of two lines"
 
 _SIZES: LiteralString = """
-select c.oid::regclass::text, pg_total_relation_size(c.oid)
+select c.oid::regclass::text, pg_table_size(c.oid), pg_indexes_size(c.oid)
 from pg_class c
 where c.relkind = 'r'
   and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace, 'realtime'::regnamespace)
@@ -126,7 +127,7 @@ select 'lives', to_jsonb(count(*)) from ours s where s.status = 'completed' havi
 
 
 class Database:
-    """A database with a history, and people beside it for each run."""
+    """A database with a history, or none, and people beside it for each run."""
 
     def __init__(self, cluster: Cluster, sessions: int) -> None:
         self._cluster = cluster
@@ -134,7 +135,8 @@ class Database:
         self.sessions = sessions
         cluster.create_database(self.name, "postgres")
         self._owner = psycopg.connect(self.url, autocommit=True)
-        history.load(self._owner, sessions)
+        if sessions:
+            history.load(self._owner, sessions)
         self._owner.execute((HERE / "callers.sql").read_bytes())
         # The numbers below are those of people in the history.
         self._first = self._next = sessions + 1
@@ -169,22 +171,34 @@ class Database:
         return rate
 
     def lives(self, clients: int, seconds: int) -> Rate:
-        first = self._people(clients * PEOPLE_OF_A_LIFE)
-        named = ("-D", f"first={first}", "-D", f"people={PEOPLE_OF_A_LIFE}")
-        rate = self._pgbench(HERE / "life.pgbench", clients, "-T", str(seconds), *named)
-        self._completed += rate.transactions
-        self.settle()
-        return rate
+        return self._lives(clients, PEOPLE_OF_A_LIFE, "-T", str(seconds))
 
     def transfers(self, clients: int, seconds: int) -> Rate:
         return self._pgbench(HERE / "post.pgbench", clients, "-T", str(seconds))
 
-    def left_behind(self, count: int) -> tuple[dict[str, float], float]:
-        """The bytes that a paid session leaves in each table and its indexes, once its payout is
-        sent, and the share of its heartbeats that touched no index.
+    def left_behind(self, count: int) -> dict[str, tuple[float, float]]:
+        """The bytes that a paid session leaves in each table and in its indexes, once its payout
+        is sent.
+
+        Every round ends with what autovacuum does: rows of one that were written anew leave room
+        that the next one takes. The first round finds none, and is not counted.
         """
+        sizes = self._after_lives(count)
+        for _ in range(ROUNDS):
+            grown = self._after_lives(count)
+        lives = ROUNDS * count
+        return {
+            table: (
+                (heap - sizes[table][0]) / lives,
+                (indexes - sizes[table][1]) / lives,
+            )
+            for table, (heap, indexes) in grown.items()
+            if (heap, indexes) != sizes[table]
+        }
+
+    def hot_share(self, count: int) -> float:
+        """The share of the heartbeats of paid sessions that touched no index."""
         first = self._people(count)
-        sizes = self._sizes()
         for command in BEGINNING:
             self._run(command, first, 1, count)
         updates = self._updates()
@@ -195,8 +209,7 @@ class Database:
             self._run(command, first, 1, count)
         self._completed += count
         self.settle()
-        grown = {table: size - sizes[table] for table, size in self._sizes().items()}
-        return {table: size / count for table, size in grown.items() if size}, hot / updated
+        return hot / updated
 
     def settle(self) -> None:
         """Everything that waits is done: payouts, effects outside, what time has brought."""
@@ -213,6 +226,22 @@ class Database:
 
     def profile(self) -> Table:
         return profile(self._owner)
+
+    def _lives(self, clients: int, people: int, *until: str) -> Rate:
+        """Whole lives, of so many people for each client."""
+        first = self._people(clients * people)
+        named = ("-D", f"first={first}", "-D", f"people={people}")
+        rate = self._pgbench(HERE / "life.pgbench", clients, *until, *named)
+        self._completed += rate.transactions
+        self.settle()
+        return rate
+
+    def _after_lives(self, count: int) -> dict[str, tuple[int, int]]:
+        """The bytes of each table and of its indexes after so many lives more."""
+        self._lives(1, count, "-t", str(count))
+        self._owner.execute("vacuum")
+        rows = self._owner.execute(_SIZES).fetchall()
+        return {table: (heap, indexes) for table, heap, indexes in rows}
 
     def _people(self, number: int) -> int:
         """The first of so many new people."""
@@ -232,9 +261,6 @@ class Database:
 
     def _pgbench(self, script: Path, clients: int, *arguments: str) -> Rate:
         return pgbench(self._cluster, self.name, clients, "-f", str(script), *arguments)
-
-    def _sizes(self) -> dict[str, int]:
-        return dict(self._owner.execute(_SIZES).fetchall())
 
     def _updates(self) -> Sequence[int]:
         # A backend tells its counts when it ends, and now and then, or when it must.

@@ -72,7 +72,7 @@ class Results:
     def __init__(self, file: Path, circumstances: Figure) -> None:
         self._file = file
         self.figures: dict[str, list[Figure]] = {
-            kind: [] for kind in ("rates", "growth", "storage", "ticks", "monitoring")
+            kind: [] for kind in ("rates", "growth", "storage", "heartbeats", "ticks", "monitoring")
         }
         self._circumstances = circumstances
 
@@ -125,7 +125,9 @@ class Results:
         return [
             *(finding for sessions in self.sizes() for finding in self._of_size(sessions)),
             *self._of_ticks(),
+            *self._of_heartbeats(),
             *self._of_storage(),
+            *self._of_growth(),
         ]
 
     def _of_size(self, sessions: int) -> Iterator[Finding]:
@@ -161,16 +163,20 @@ class Results:
             elif figure["what"].startswith("ending"):
                 yield Finding("PERF-03", f"{what}, s", figure["seconds"], DUE_SECONDS)
 
+    def _of_heartbeats(self) -> Iterator[Finding]:
+        for figure in self.figures["heartbeats"]:
+            what = f"share of HOT updates of heartbeats, {figure['sessions']:,} sessions"
+            yield Finding("PERF-04", what, figure["hot_share"], HOT_SHARE, is_least=True)
+
     def _of_storage(self) -> Iterator[Finding]:
         for figure in self.figures["storage"]:
-            at = f"{figure['sessions']:,} sessions"
-            share, sizes = figure["hot_share"], figure["bytes"]
+            sizes = {name: sum(parts) for name, parts in figure["bytes"].items()}
             kept = sum(size for name, size in sizes.items() if not name.startswith(PASSING))
-            what = f"share of HOT updates of heartbeats, {at}"
-            yield Finding("PERF-04", what, share, HOT_SHARE, is_least=True)
-            yield Finding("PERF-05", f"bytes a paid session leaves, {at}", kept, BYTES_PER_LIFE)
-            what = f"with what Realtime drops after days, {at}"
+            yield Finding("PERF-05", "bytes a paid session leaves", kept, BYTES_PER_LIFE)
+            what = "with what Realtime drops after days"
             yield Finding("PERF-05", what, sum(sizes.values()), BYTES_PER_LIFE)
+
+    def _of_growth(self) -> Iterator[Finding]:
         for figure in self.figures["growth"]:
             what = (
                 f"{figure['what']}, p50 at {figure['sessions']:,} to {figure['beside']:,} sessions"
@@ -179,8 +185,8 @@ class Results:
 
     def tables(self) -> Iterator[Table]:
         yield from (self._rates(sessions) for sessions in self.sizes())
-        if self.figures["storage"]:
-            yield self._storage()
+        for figure in self.figures["storage"]:
+            yield _storage(figure["bytes"])
         if self.figures["ticks"]:
             yield self._ticks()
         if self.figures["monitoring"]:
@@ -210,19 +216,6 @@ class Results:
             table.add_section()
         return table
 
-    def _storage(self) -> Table:
-        figures = self.figures["storage"]
-        table = _table(
-            "Bytes that a paid session leaves, heap and indexes",
-            *("table", *(f"{figure['sessions']:,}" for figure in figures)),
-        )
-        largest = figures[-1]["bytes"]
-        for name in sorted(largest, key=lambda name: -largest[name]):
-            table.add_row(name, *(f"{figure['bytes'].get(name, 0):,.0f}" for figure in figures))
-        table.add_section()
-        table.add_row("all", *(f"{sum(figure['bytes'].values()):,.0f}" for figure in figures))
-        return table
-
     def _ticks(self) -> Table:
         table = _table("tick_sessions()", "what", "p50 ms", "p99 ms", "first, ms", "seconds")
         for figure in self.figures["ticks"]:
@@ -243,6 +236,19 @@ class Results:
                 finding.verdict,
             )
         return table
+
+
+def _storage(sizes: dict[str, tuple[float, float]]) -> Table:
+    table = _table("Bytes that a paid session leaves", "table", "heap", "indexes", "both")
+
+    def add(name: str, heap: float, indexes: float) -> None:
+        table.add_row(name, *(f"{size:,.0f}" for size in (heap, indexes, heap + indexes)))
+
+    for name in sorted(sizes, key=lambda name: -sum(sizes[name])):
+        add(name, *sizes[name])
+    table.add_section()
+    add("all", *(sum(parts) for parts in zip(*sizes.values(), strict=True)))
+    return table
 
 
 def _clients(number: int) -> str:

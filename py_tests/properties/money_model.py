@@ -511,6 +511,7 @@ class Money(Model):
         self.refunds[told["id"]] = refund
         if has_failed:
             self._refund_failed(refund)
+            refund.amount = told["amount"]
 
     def _hear_of_charge(self, p: Payment, refunded: int) -> None:
         known = p.unmatched + sum(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 TINY = (
-    *("--seconds=1", "--scale=1", "--clients", "1", "2", "--count=6"),
+    *("--seconds=1", "--scale=1", "--clients", "1", "2", "--count=6", "--lives=20"),
     *("--live=1100", "--due=105", "--burst=110", "--checks=1010", "--calls=5"),
 )
 
@@ -46,8 +46,11 @@ def test_everything_is_measured() -> None:
             for clients in (1, 2)
         } <= rates
         assert len(kept["growth"]) == 12
-        assert [size["sessions"] for size in kept["storage"]] == [100, 200]
-        assert all(size["bytes"] and size["hot_share"] > 0.8 for size in kept["storage"])
+        assert [size["sessions"] for size in kept["heartbeats"]] == [100, 200]
+        assert all(size["hot_share"] > 0.8 for size in kept["heartbeats"])
+        (storage,) = kept["storage"]
+        assert {"sessions", "session_events", "private.ledger_entries"} <= storage["bytes"].keys()
+        assert all(len(parts) == 2 and any(parts) for parts in storage["bytes"].values())
         assert len(kept["ticks"]) == 6
         assert len(kept["monitoring"]) == 21
         assert {target["requirement"] for target in kept["targets"]} == {

@@ -13,7 +13,7 @@ create type public.session_status as enum (
 comment on type public.session_status is 'Statuses before completed are active; completed and later are terminal.';
 
 create table public.sessions (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   customer_user_id uuid not null references public.profiles (id),
   mechanic_id uuid references public.mechanics (id),
   preferred_mechanic_id uuid references public.mechanics (id),
@@ -157,7 +157,7 @@ for select to authenticated
 using (exists (select from public.sessions s where s.id = session_participants.session_id));
 
 create table public.session_assignments (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   session_id uuid not null unique references public.sessions (id),
   mechanic_id uuid references public.mechanics (id),
   preferred_mechanic_id uuid references public.mechanics (id),

@@ -69,10 +69,11 @@ stable
 set search_path = ''
 as $$
 begin
+  if p_session.status <> 'reconnecting' then
+    return null;
+  end if;
   return (
-    select case
-      when p_session.status = 'reconnecting' then case count(*) when 1 then min(p.role) when 2 then 'both' end
-    end
+    select case count(*) when 1 then min(p.role) when 2 then 'both' end
     from public.session_participants p
     where p.session_id = p_session.id and p.closed_at is null and not p.is_connected
   );

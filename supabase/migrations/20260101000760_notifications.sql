@@ -33,7 +33,7 @@ insert into private.notification_kinds (kind, title, body) values
   ('payout_failed', 'A payout failed', 'A payout to you did not go through. Please check your account.');
 
 create table public.notifications (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   user_id uuid not null references public.profiles (id),
   kind text not null,
   about text not null,

@@ -3,7 +3,7 @@
 -- same call and the same rules as sessions, and move no money.
 
 create table public.session_requests (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   session_id uuid,
   customer_id uuid,
   mechanic_id uuid,
@@ -120,7 +120,7 @@ grant execute on function public.archive_session_requests to authenticated, serv
 -- Diagnostic sessions -------------------------------------------------------------------------------------------
 
 create table public.diagnostic_sessions (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   customer_user_id uuid not null,
   mechanic_id uuid,
   status public.session_status not null default 'pending',

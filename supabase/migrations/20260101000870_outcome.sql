@@ -64,7 +64,7 @@ revoke all on table private.stripe_accounts from public, anon, authenticated, se
 create policy "nobody reads stripe accounts directly" on private.stripe_accounts using (false);
 
 create table public.payouts (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   kind text not null,
   source_id uuid not null,
   user_id uuid not null references public.profiles (id),

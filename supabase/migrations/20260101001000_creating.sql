@@ -48,7 +48,7 @@ set search_path = ''
 as $$
 declare
   v_session public.sessions;
-  v_id uuid := gen_random_uuid();
+  v_id uuid := private.new_id();
   v_status public.session_status := case when p_scheduled_for is null then 'pending' else 'scheduled' end
     ::public.session_status;
   v_window interval := interval '0';
@@ -78,7 +78,8 @@ begin
       perform private.refuse_second_session(p_customer_id);
   end;
   insert into public.session_participants (session_id, user_id, role) values (v_id, p_customer_id, 'customer');
-  if exists (select from public.mechanics m where m.id = p_preferred_mechanic_id and m.is_accepting) then
+  if p_preferred_mechanic_id is not null
+      and exists (select from public.mechanics m where m.id = p_preferred_mechanic_id and m.is_accepting) then
     v_window := make_interval(secs => private.setting_integer('preferred_mechanic_window_seconds'));
   end if;
   insert into public.session_assignments (

@@ -7,7 +7,7 @@ create type private.payment_rank as enum ('requested', 'failed', 'paid', 'partly
 comment on type private.payment_rank is 'How far a payment has come. A lower rank never overwrites a higher one.';
 
 create table private.payments (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   payment_intent_id text unique,
   checkout_session_id text unique,
   charge_id text unique,
@@ -44,7 +44,7 @@ revoke all on table private.payments from public, anon, authenticated, service_r
 create policy "nobody reads payments directly" on private.payments using (false);
 
 create table private.refunds (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   payment_id uuid not null references private.payments (id),
   session_id uuid references public.sessions (id),
   key text not null unique,

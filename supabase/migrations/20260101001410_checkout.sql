@@ -2,7 +2,7 @@
 -- of the moment and refuses what could not be made; what is proved later is made, or becomes the customer's credit.
 
 create table public.checkout_intents (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   customer_user_id uuid not null references public.profiles (id),
   plan text not null references public.plans (slug),
   price_cents integer not null,

@@ -2,7 +2,7 @@
 -- the end of the session, once, with the money and the warnings, in one transaction.
 
 create table public.session_extensions (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   session_id uuid not null references public.sessions (id),
   requested_by uuid not null references public.profiles (id),
   minutes integer not null,

@@ -243,7 +243,7 @@ execute function private.require_no_hold();
 -- Refunds by an admin ---------------------------------------------------------------------------------------------
 
 create table private.session_refunds (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   session_id uuid not null references public.sessions (id),
   key text not null,
   asked_cents integer,
@@ -329,6 +329,36 @@ comment on function private.lessen_payout(uuid, integer) is
   'Takes from a payout that was not sent; of nothing, it is cancelled. Locks: its row of the outbox, payout (held).';
 revoke all on function private.lessen_payout from public, anon, authenticated, service_role;
 
+create function private.coming_back(p_payout public.payouts)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_asked integer;
+  v_waiting integer;
+begin
+  -- What was asked for and not answered may be among what Stripe has told of already: the two count once.
+  select
+    coalesce(sum(r.amount) filter (where r.is_asked), 0), coalesce(sum(r.amount) filter (where not r.is_asked), 0)
+  into v_asked, v_waiting
+  from (
+    select
+      (o.payload ->> 'amount')::integer as amount, o.status in ('leased', 'done') or o.is_ambiguous as is_asked
+    from private.outbox o
+    where o.session_id = p_payout.session_id
+      and o.topic = 'stripe.transfer_reversal'
+      and o.payload ->> 'payout_id' = p_payout.id::text
+      and (o.status <> 'done' or o.result ->> 'transfer' is not null)
+  ) r;
+  return greatest(p_payout.reversed_cents, v_asked) + v_waiting;
+end;
+$$;
+comment on function private.coming_back(public.payouts) is
+  'How much of a transfer has come back or is being asked back, whoever told of it first.';
+revoke all on function private.coming_back from public, anon, authenticated, service_role;
+
 create function private.reduce_payout(p_kind text, p_session_id uuid, p_amount_cents integer, p_key text)
 returns void
 language plpgsql
@@ -347,14 +377,7 @@ begin
     perform private.lessen_payout(v_payout.id, p_amount_cents);
   elsif v_payout.status in ('submitted', 'paid', 'needs_reconciliation') then
     -- Stripe refuses to reverse more than what is left of a transfer, all of it.
-    select least(p_amount_cents, v_payout.amount_cents - v_payout.reversed_cents - coalesce(sum(
-      (o.payload ->> 'amount')::integer
-    ), 0)) into v_more
-    from private.outbox o
-    where o.session_id = p_session_id
-      and o.topic = 'stripe.transfer_reversal'
-      and o.status <> 'done'
-      and o.payload ->> 'payout_id' = v_payout.id::text;
+    v_more := least(p_amount_cents, v_payout.amount_cents - private.coming_back(v_payout));
     if v_more > 0 then
       perform private.enqueue(
         'stripe.transfer_reversal', format('reversal:%s:%s', v_payout.id, p_key), jsonb_build_object(

@@ -2,7 +2,7 @@
 -- mechanic's, and is paid out once an admin has confirmed it.
 
 create table public.repair_quotes (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   session_id uuid not null references public.sessions (id),
   mechanic_id uuid not null references public.mechanics (id),
   amount_cents integer not null,

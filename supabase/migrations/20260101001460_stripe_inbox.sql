@@ -65,24 +65,25 @@ as $$
 declare
   v_payment private.payments;
 begin
-  select p.* into v_payment
-  from private.payments p
-  where p.payment_intent_id = p_payment_intent_id
-    -- Two payment intents are two payments, whatever Checkout they are said to come from.
-    or ((p.payment_intent_id is null or p_payment_intent_id is null) and (
-      p.checkout_session_id = p_checkout_session_id
-      -- An event of the payment intent may come before anybody knows which Checkout it belongs to.
-      or (
-        p.purpose = p_purpose
-        and p.purpose_id = p_purpose_id
-        and (p.checkout_session_id is null or p_checkout_session_id is null)
-      )
-    ))
-  order by
-    (p.payment_intent_id = p_payment_intent_id) desc nulls last,
-    (p.checkout_session_id = p_checkout_session_id) desc nulls last,
-    p.created_at
-  limit 1;
+  select p.* into v_payment from private.payments p where p.payment_intent_id = p_payment_intent_id;
+  -- Two payment intents are two payments, whatever Checkout they are said to come from.
+  if v_payment.id is null then
+    select p.* into v_payment
+    from private.payments p
+    where p.checkout_session_id = p_checkout_session_id
+      and (p.payment_intent_id is null or p_payment_intent_id is null);
+  end if;
+  -- An event of the payment intent may come before anybody knows which Checkout it belongs to.
+  if v_payment.id is null then
+    select p.* into v_payment
+    from private.payments p
+    where p.purpose = p_purpose
+      and p.purpose_id = p_purpose_id
+      and (p.checkout_session_id is null or p_checkout_session_id is null)
+      and (p.payment_intent_id is null or p_payment_intent_id is null)
+    order by p.created_at
+    limit 1;
+  end if;
   if v_payment.id is null then
     insert into private.payments as p (
       payment_intent_id, checkout_session_id, charge_id, customer_user_id, amount_cents, currency, purpose, purpose_id,
@@ -537,6 +538,8 @@ begin
     returning * into v_refund;
     if v_status in ('failed', 'canceled') then
       perform private.refund_failed(v_refund.id, p_object ->> 'id', v_at, p_object ->> 'failure_reason');
+      -- A sum that was told before it failed, and comes later, has all of it.
+      update private.refunds r set amount_cents = (p_object ->> 'amount')::integer where r.id = v_refund.id;
     end if;
     return 'processed';
   end if;

@@ -3,7 +3,7 @@
 -- the same functions for the storage server (policies) and for the calls here.
 
 create table public.session_files (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   session_id uuid not null references public.sessions (id),
   uploaded_by uuid not null references public.profiles (id),
   name text not null,

@@ -2,7 +2,7 @@
 -- session's topic without its text, and read through RLS; it stays, as evidence.
 
 create table public.session_messages (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   session_id uuid not null references public.sessions (id),
   sender_id uuid not null references public.profiles (id),
   content text not null,

@@ -55,7 +55,7 @@ insert into private.upsell_rules (plan, kind, title, target_plan) values
   ('diagnostic', 'follow_up', 'Check the repair by video', 'video15');
 
 create table public.session_upsells (
-  id uuid primary key default gen_random_uuid(),
+  id uuid primary key default private.new_id(),
   session_id uuid not null references public.sessions (id),
   customer_user_id uuid not null references public.profiles (id),
   kind text not null,

@@ -1,7 +1,7 @@
 -- MON-08: refunds that somebody made at Stripe are posted as such, each once, whichever event tells of them.
 begin;
 
-select plan(47);
+select plan(48);
 
 select tests.stop_clock();
 select tests.nobody_falls_silent();
@@ -150,7 +150,8 @@ from (
   (12, '{charge 300,1 300 failed,1 300}', 'partly_refunded session 0 refund_failed | 700 300'),
   (13, '{1 300,1 300 failed,charge 300}', 'partly_refunded session 0 refund_failed | 700 300'),
   (14, '{1 300 pending,charge 300}', 'partly_refunded session 300 | 700 0'),
-  (15, '{1 300,1 300 failed,2 300}', 'partly_refunded session 300 | 700 0')
+  (15, '{1 300,1 300 failed,2 300}', 'partly_refunded session 300 | 700 0'),
+  (16, '{charge 100,2 250 failed,1 100,charge 350}', 'partly_refunded session 100 | 900 0')
 ) as c (n, steps, answer);
 
 -- Before the payment is known.

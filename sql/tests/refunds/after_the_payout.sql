@@ -2,7 +2,7 @@
 -- that was refused is sent for what is left, or never.
 begin;
 
-select plan(24);
+select plan(27);
 
 select tests.stop_clock();
 select tests.nobody_falls_silent();
@@ -86,6 +86,33 @@ select is(
   'MON-15: nobody can revive it'
 );
 select is(tests.effects('fifth', 'stripe.transfer_reversal'), null, 'MON-15: nothing has to come back');
+
+-- told of before it is answered
+create function pg_temp.comes_back(p_customer text, p_reversed integer) returns text
+language sql
+as $$
+  select tests.arrives('transfer.reversed', jsonb_build_object(
+    'id', 'tr_' || p_customer, 'object', 'transfer', 'amount', 1050, 'amount_reversed', p_reversed, 'currency', 'usd',
+    'metadata', jsonb_build_object('outbox_key', 'payout:' || (tests.payout_of(p_customer)).id)
+  )) ->> 'status'
+$$;
+select pg_temp.paid_out('sixth');
+select tests.session_refund('sixth', 'a part', 300);
+select tests.dispatch();
+select pg_temp.comes_back('sixth', 210);
+select tests.session_refund('sixth', 'the rest');
+select is(tests.effects('sixth', 'stripe.transfer_reversal'), '210 840', 'MON-15: asked for and told of');
+select tests.stripe_says('stripe.transfer_reversal', '{"transfer": "tr_sixth", "amount_reversed": 210}');
+select tests.dispatch();
+select tests.stripe_says('stripe.transfer_reversal', '{"transfer": "tr_sixth", "amount_reversed": 1050}');
+select is(tests.cents('mechanic_payable', 'sixth mechanic'), 0, 'MON-15: and all of it comes back');
+
+-- beside what somebody reversed at Stripe
+select pg_temp.paid_out('seventh');
+select pg_temp.comes_back('seventh', 100);
+select tests.session_refund('seventh', 'a part', 300);
+select tests.session_refund('seventh', 'the rest');
+select is(tests.effects('seventh', 'stripe.transfer_reversal'), '210 740', 'MON-15: no more than what is left');
 
 select is_empty('select * from public.ledger_invariants()', 'MON-03: every invariant holds');
 
