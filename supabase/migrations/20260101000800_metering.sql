@@ -372,39 +372,31 @@ immutable
 set search_path = ''
 as $$
 declare
-  v_decision private.end_decision;
-begin
-  v_decision.duration_seconds := case when p_facts.started_at is null then 0
+  v_duration integer := case when p_facts.started_at is null then 0
     else floor(extract(epoch from p_facts.over_at - p_facts.started_at)) end;
-  v_decision.billable_seconds := case p_rule.billable_basis
-    when 'both_present' then least(p_facts.both_present_seconds, v_decision.duration_seconds)
-    else v_decision.duration_seconds end;
-
+  v_billable integer := case p_rule.billable_basis
+    when 'both_present' then least(p_facts.both_present_seconds, v_duration) else v_duration end;
+begin
   if p_facts.started_at is not null then
-    if v_decision.billable_seconds >= p_rule.min_billable_seconds then
-      v_decision.status := 'completed'::public.session_status;
-      v_decision.reason := 'completed';
-    else
-      v_decision.status := 'cancelled'::public.session_status;
-      v_decision.reason := 'too_short';
+    if v_billable >= p_rule.min_billable_seconds then
+      return ('completed', 'completed', v_duration, v_billable)::private.end_decision;
     end if;
-    return v_decision;
+    return ('cancelled', 'too_short', v_duration, v_billable)::private.end_decision;
   end if;
 
-  v_decision.status := case p_facts.cause
-    when 'orphaned' then 'expired'
-    when 'unattended' then 'unattended'
-    else 'cancelled' end::public.session_status;
-  v_decision.reason := case
-    when p_facts.cause is not null then p_facts.cause
-    when not p_facts.was_accepted then 'cancelled_before_accept'
-    when p_facts.mechanic_waited_seconds >= p_facts.no_show_after_seconds and p_facts.customer_waited_seconds is null
-      then 'customer_no_show'
-    when p_facts.customer_waited_seconds >= p_facts.no_show_after_seconds and p_facts.mechanic_waited_seconds is null
-      then 'mechanic_no_show'
-    when p_facts.asked_by is not null then 'cancelled_by_' || p_facts.asked_by
-    else 'nobody_joined' end;
-  return v_decision;
+  return (
+    case p_facts.cause when 'orphaned' then 'expired' when 'unattended' then 'unattended' else 'cancelled' end,
+    case
+      when p_facts.cause is not null then p_facts.cause
+      when not p_facts.was_accepted then 'cancelled_before_accept'
+      when p_facts.mechanic_waited_seconds >= p_facts.no_show_after_seconds and p_facts.customer_waited_seconds is null
+        then 'customer_no_show'
+      when p_facts.customer_waited_seconds >= p_facts.no_show_after_seconds and p_facts.mechanic_waited_seconds is null
+        then 'mechanic_no_show'
+      when p_facts.asked_by is not null then 'cancelled_by_' || p_facts.asked_by
+      else 'nobody_joined' end,
+    v_duration, v_billable
+  )::private.end_decision;
 end;
 $$;
 comment on function private.decide_end(private.end_facts, private.billing_rule) is

@@ -26,7 +26,10 @@ comment on type public.session_replay is
 create view private.replays with (security_invoker = on) as
 select
   r.session_id, r.status, r.versions[1] as version, r.mechanic_id, r.accepted_at, r.started_at, r.expires_at,
-  r.ended_at, r.duration_minutes, r.duration_seconds, r.billable_seconds, r.end_reason, r.summary_submitted_at,
+  r.ended_at, r.duration_minutes, (r.end_said ->> 'duration_seconds')::integer as duration_seconds,
+  (r.end_said ->> 'billable_seconds')::integer as billable_seconds,
+  -- What an event calls its reason, a row calls its end_reason.
+  coalesce(r.end_said ->> 'end_reason', r.end_said ->> 'reason') as end_reason, r.summary_submitted_at,
   cardinality(r.versions) as events,
   r.versions = array(select generate_series(cardinality(r.versions)::bigint, 1, -1)) as is_complete
 from (
@@ -34,45 +37,34 @@ from (
   select
     e.session_id,
     array_agg(e.version) as versions,
-    (array_agg(coalesce(e.whole ->> 'status', e.payload ->> 'to'))
-      filter (where e.says_status))[1]::public.session_status as status,
-    (array_agg(case when e.says_all then (e.whole ->> 'mechanic_id')::uuid when e.type = 'accepted' then e.actor_id end)
-      filter (where e.says_mechanic))[1] as mechanic_id,
+    (array_agg(e.status) filter (where e.status is not null))[1]::public.session_status as status,
+    (array_agg(case when e.says_all then (e.said ->> 'mechanic_id')::uuid when e.type = 'accepted' then e.actor_id end)
+      filter (where e.says_all or e.type in ('accepted', 'released')))[1] as mechanic_id,
     (array_agg(case
-      when e.says_all then (e.whole ->> 'accepted_at')::timestamptz when e.type = 'accepted' then e.occurred_at end)
-      filter (where e.says_mechanic))[1] as accepted_at,
-    (array_agg(case when e.says_all then (e.whole ->> 'started_at')::timestamptz else e.occurred_at end)
-      filter (where e.says_start))[1] as started_at,
-    (array_agg(coalesce(e.whole, e.payload) ->> 'expires_at')
-      filter (where e.says_expiry))[1]::timestamptz as expires_at,
-    (array_agg(case when e.says_all then (e.whole ->> 'ended_at')::timestamptz else e.occurred_at end)
-      filter (where e.says_end))[1] as ended_at,
-    (array_agg(coalesce(e.whole, e.payload) ->> 'duration_minutes')
-      filter (where e.says_minutes))[1]::integer as duration_minutes,
-    (array_agg(coalesce(e.whole, e.payload) ->> 'duration_seconds')
-      filter (where e.says_end))[1]::integer as duration_seconds,
-    (array_agg(coalesce(e.whole, e.payload) ->> 'billable_seconds')
-      filter (where e.says_end))[1]::integer as billable_seconds,
-    (array_agg(case when e.says_all then e.whole ->> 'end_reason' else e.payload ->> 'reason' end)
-      filter (where e.says_end))[1] as end_reason,
-    (array_agg(case when e.says_all then (e.whole ->> 'summary_submitted_at')::timestamptz else e.occurred_at end)
-      filter (where e.says_summary))[1] as summary_submitted_at
+      when e.says_all then (e.said ->> 'accepted_at')::timestamptz when e.type = 'accepted' then e.occurred_at end)
+      filter (where e.says_all or e.type in ('accepted', 'released')))[1] as accepted_at,
+    (array_agg(case when e.says_all then (e.said ->> 'started_at')::timestamptz else e.occurred_at end)
+      filter (where e.says_all or e.type = 'started'))[1] as started_at,
+    (array_agg(e.said ->> 'expires_at')
+      filter (where e.says_all or e.type in ('started', 'extended')))[1]::timestamptz as expires_at,
+    (array_agg(case when e.says_all then (e.said ->> 'ended_at')::timestamptz else e.occurred_at end)
+      filter (where e.says_all or e.type = 'ended'))[1] as ended_at,
+    (array_agg(e.said ->> 'duration_minutes')
+      filter (where e.says_all or e.type in ('created', 'extended')))[1]::integer as duration_minutes,
+    (array_agg(e.said) filter (where e.says_all or e.type = 'ended'))[1] as end_said,
+    (array_agg(case when e.says_all then (e.said ->> 'summary_submitted_at')::timestamptz else e.occurred_at end)
+      filter (where e.says_all or e.type = 'summary_submitted'))[1] as summary_submitted_at
   from (
     select
-      n.session_id, n.type, n.actor_id, n.payload, n.whole, n.version, n.occurred_at, n.says_all,
-      n.says_all or n.payload ? 'to' as says_status,
-      n.says_all or n.type in ('accepted', 'released') as says_mechanic,
-      n.says_all or n.type = 'started' as says_start,
-      n.says_all or n.type in ('started', 'extended') as says_expiry,
-      n.says_all or n.type in ('created', 'extended') as says_minutes,
-      n.says_all or n.type = 'ended' as says_end,
-      n.says_all or n.type = 'summary_submitted' as says_summary
+      n.session_id, n.type, n.actor_id, n.version, n.occurred_at, coalesce(n.whole ->> 'status', n.came_to) as status,
+      n.whole is not null as says_all, coalesce(n.whole, n.payload) as said
     from (
-      select v.*, v.payload -> 'row' as whole, v.payload ? 'row' as says_all
+      -- In this order for itself, so that a payload is looked into once.
+      select v.*, v.payload -> 'row' as whole, v.payload ->> 'to' as came_to
       from public.session_events v
       where v.source = 'sessions'
+      order by v.session_id, v.id desc
     ) n
-    order by n.session_id, n.id desc
   ) e
   group by e.session_id
 ) r;

@@ -171,17 +171,19 @@ revoke all on function private.correct_money from public, anon, authenticated, s
 
 create function private.is_wrong(p_session public.sessions, p_corrected public.sessions)
 returns boolean
-language sql
+language plpgsql
 immutable
 set search_path = ''
 as $$
-  select (
+begin
+  return (
     p_session.status, p_session.end_reason, p_session.billable_seconds, p_session.duration_seconds,
     p_session.started_at, p_session.ended_at
   ) is distinct from (
     p_corrected.status, p_corrected.end_reason, p_corrected.billable_seconds, p_corrected.duration_seconds,
     p_corrected.started_at, p_corrected.ended_at
-  )
+  );
+end;
 $$;
 comment on function private.is_wrong(public.sessions, public.sessions) is
   'Whether a correction would change anything.';

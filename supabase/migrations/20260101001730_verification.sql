@@ -239,17 +239,15 @@ begin
   union all
   select 4, 'integrity', f.id, f.id::text, f.detail, format('select private.repair_session(%L);', f.id)
   from (
-    select s.id, 'has no place in the queue' as detail
+    select
+      s.id, case
+        when a.session_id is null then 'has no place in the queue'
+        else format('is %s, and its assignment is %s', s.status, a.status) end as detail
     from public.sessions s
-    where s.last_event_at >= p_since
-      and not s.metadata ? 'imported'
-      and not exists (select from public.session_assignments a where a.session_id = s.id)
-    union all
-    select s.id, format('is %s, and its assignment is %s', s.status, a.status)
-    from public.sessions s
-    join public.session_assignments a on a.session_id = s.id
+    left join public.session_assignments a on a.session_id = s.id
     where s.last_event_at >= p_since
       and case
+        when a.session_id is null then not s.metadata ? 'imported'
         when s.status in ('pending', 'scheduled') then a.status <> 'queued'
         when s.status < 'completed' then a.status <> 'accepted' or a.mechanic_id is distinct from s.mechanic_id
         else a.status in ('queued', 'accepted') or a.mechanic_id <> s.mechanic_id end
