@@ -28,7 +28,7 @@ REQUIREMENTS = (
     *(f"SEC-0{number}" for number in range(1, 6)),
     *(f"EDGE-0{number}" for number in (1, 2, 3)),
     *(f"STACK-0{number}" for number in range(1, 6)),
-    *(f"TEST-0{number}" for number in range(1, 5)),
+    *(f"TEST-0{number}" for number in range(1, 6)),
     *(f"PERF-0{number}" for number in range(1, 6)),
     "ERR-01",
     "DOC-01",

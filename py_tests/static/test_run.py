@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from support.missing import WITHOUT, need, unexpected
+from taximeter.stack.postgres import CHECKOUT
 
 if TYPE_CHECKING:
     from support.database import Server
@@ -43,3 +46,27 @@ def test_who_lacks_something_is_told_what(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv(WITHOUT, "pg_cron,gauge")
     with pytest.raises(pytest.fail.Exception, match="gauge is there"):
         need("gauge", is_there=True, from_where="the shop")
+
+
+def left_out(target: str) -> set[str]:
+    """The folders of tests that this target of the Makefile does without."""
+    told = subprocess.run(
+        ["make", "--dry-run", target],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.search(r"bin/pytest .*support\.prove", told, re.S), told
+    return set(re.findall(r"--ignore=py_tests/(\S+)", told))
+
+
+def test_the_quick_rounds_leave_out_folders_that_are_there() -> None:
+    """TEST-05: one that was renamed would be played again, and take its time, without a word; what
+    a quick round does without is played in the whole one."""
+    folders = {path.parent.name for path in CHECKOUT.glob("py_tests/*/test_*.py")}
+    assert left_out("test-embedded") == set()
+    for quick in ("test-fast", "test-container"):
+        assert left_out(quick)
+        assert left_out(quick) < folders

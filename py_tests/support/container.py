@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from testcontainers.core.docker_client import DockerClient
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
+DATA = "/var/lib/taximeter"
 PORT = 5432
 START_TIMEOUT_SECONDS = 60.0
 OWNER_LABEL = "taximeter.test.owner"
@@ -84,6 +85,8 @@ class ContainerServer:
         )
         client = container.get_docker_client()
         _sweep(client)
+        # In memory, as an embedded server's.
+        container.with_tmpfs_mount(DATA)
         container.with_envs(POSTGRES_PASSWORD="postgres", POSTGRES_HOST_AUTH_METHOD="trust")
         options: dict[str, Any] = {"labels": {OWNER_LABEL: f"{socket.gethostname()}:{os.getpid()}"}}
         bridged = any(network.name == "bridge" for network in client.client.networks.list())

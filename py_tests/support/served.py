@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from contextlib import contextmanager
@@ -170,8 +171,11 @@ def served_clone(server: Server, through: Server | None = None) -> Iterator[Serv
 
 @contextmanager
 def stack_folder() -> Iterator[Path]:
-    """A folder for a whole stack, which the server's user can enter; gone afterwards."""
-    folder = home() / "tests" / f"stack-{uuid.uuid4().hex[:12]}"
+    """A folder for a whole stack, which the server's user can enter; gone afterwards.
+
+    Its name tells the next run whose it was, should this one be killed.
+    """
+    folder = home() / "tests" / f"run-{os.getpid()}-{uuid.uuid4().hex[:12]}"
     try:
         yield folder
     finally:
