@@ -1,7 +1,8 @@
 -- Two years of sessions up to now, bench.sessions of them: every plan, funding, outcome and many ways there, with their
 -- people, places, events, money, payouts and messages in the shapes that the engine gives them, so that a replay equals
 -- every row and every invariant holds. Beside them a hundred that are still active.
--- Run as a superuser on an empty database. No trigger runs, as in live_sessions.sql. Ids are made from numbers.
+-- Run as a superuser on an empty database. No trigger runs, as in live_sessions.sql. Ids are made from numbers, and
+-- those of what private.new_id names from a time as well.
 
 set session_replication_role = 'replica';
 set timezone = 'UTC';
@@ -33,6 +34,14 @@ create temporary table settled as
 select
   now() as now, n.sessions, greatest(n.sessions / 4, 100) as customers, greatest(n.sessions / 2000, 20) as mechanics
 from (select current_setting('bench.sessions')::integer as sessions) as n;
+
+create function pg_temp.id_of(p_what text, p_at timestamptz) returns uuid
+language sql stable
+as $$
+  select overlay(
+    md5(p_what) placing lpad(to_hex(floor(extract(epoch from p_at) * 1000)::bigint), 12, '0') || '7' from 1
+  )::uuid
+$$;
 
 -- The dice of every session, and what comes of them.
 create temporary table life as
@@ -92,12 +101,14 @@ with dice as (
   from timed as t
 )
 select
-  p.*, md5('session' || p.number)::uuid as id, md5('customer' || p.customer)::uuid as customer_id,
+  p.*, pg_temp.id_of('session' || p.number, p.created_at) as id, md5('customer' || p.customer)::uuid as customer_id,
   case when p.is_accepted then md5('mechanic' || p.mechanic)::uuid end as mechanic_id,
-  md5('mechanic' || p.other)::uuid as other_id, md5('assignment' || p.number)::uuid as assignment_id,
-  md5('payment' || p.number)::uuid as payment_id, md5('extension' || p.number)::uuid as extension_id,
-  md5('extension payment' || p.number)::uuid as extension_payment_id, md5('payout' || p.number)::uuid as payout_id,
-  md5('referral' || p.number)::uuid as referral_id,
+  md5('mechanic' || p.other)::uuid as other_id, pg_temp.id_of('assignment' || p.number, p.created_at) as assignment_id,
+  pg_temp.id_of('payment' || p.number, p.created_at) as payment_id,
+  pg_temp.id_of('extension' || p.number, p.created_at) as extension_id,
+  pg_temp.id_of('extension payment' || p.number, p.created_at) as extension_payment_id,
+  pg_temp.id_of('payout' || p.number, p.created_at) as payout_id,
+  pg_temp.id_of('referral' || p.number, p.created_at) as referral_id,
   case when p.mechanic % 10 = 2 then md5('mechanic' || p.mechanic - 1)::uuid end as referrer_id,
   p.is_completed and p.seconds > 300 and p.by_extra > 0.8 as is_interrupted,
   -- Of which the numbers of its transfers are made, after those of the grants.
@@ -435,7 +446,7 @@ select
 from money as m
 cross join lateral (
   values
-  (true, m.payment_id, m.price_cents, 'session', md5('intent' || m.number)::uuid, m.created_at),
+  (true, m.payment_id, m.price_cents, 'session', pg_temp.id_of('intent' || m.number, m.created_at), m.created_at),
   (m.is_extended, m.extension_payment_id, 500, 'extension', m.extension_id, m.started_at + interval '40 seconds')
 ) as p (is_there, id, cents, purpose, purpose_id, at)
 where m.funding = 'paid' and p.is_there;
@@ -581,8 +592,9 @@ select setval('private.ledger_accounts_id_seq', max(a.id)) from private.ledger_a
 -- Older than an hour, as the messages of its events are not there.
 create temporary table running as
 select
-  md5('active session' || n.number)::uuid as id, md5('active customer' || n.number)::uuid as customer_id,
-  md5('active mechanic' || n.number)::uuid as mechanic_id, md5('active assignment' || n.number)::uuid as assignment_id,
+  pg_temp.id_of('active session' || n.number, s.now) as id, md5('active customer' || n.number)::uuid as customer_id,
+  md5('active mechanic' || n.number)::uuid as mechanic_id,
+  pg_temp.id_of('active assignment' || n.number, s.now) as assignment_id,
   case when n.number <= 30 then 'pending' when n.number <= 40 then 'waiting' else 'live' end::public.session_status
     as status,
   s.now - interval '90 minutes' as created_at, s.now - interval '80 minutes' as accepted_at,
