@@ -106,8 +106,10 @@ bench-history: setup ## measure monitoring and audits with SESSIONS=1000000 in t
 soak: setup ## a stack under steady load for SECONDS=3600, a session EVERY=2 s, LIVE=10 at once: no leak, no loss
 	@.venv/bin/python -m bench.soak $(or $(SECONDS),3600) --every $(or $(EVERY),2) --live $(or $(LIVE),10)
 
+# A run of tests ends what killed runs before it have left, in memory too.
 clean: ## remove what setup and the tests made in this folder, and the stack's data
 	@! [ -x .venv/bin/taximeter ] || .venv/bin/taximeter down > /dev/null 2>&1 || true
 	@! [ -x .venv/bin/python ] || .venv/bin/python -c 'from taximeter.stack.postgres import remove_everything; remove_everything()'
+	@! [ -x .venv/bin/python ] || PYTHONPATH=py_tests .venv/bin/python -c 'from support.database import Run; Run.begin().end()'
 	rm -rf .venv node_modules .make .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
 	find src py_tests -name __pycache__ -prune -exec rm -rf {} +
