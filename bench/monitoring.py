@@ -2,7 +2,8 @@
 
 Run from the top folder: `python -m bench.monitoring`, or with a number of sessions. Prints a table,
 and the plans of what takes longer than it may. It keeps nothing, but for a database of one's own
-(--database-url), which is filled when it is empty and left as it is. Everything runs on one core.
+(--database-url), which is filled when it is empty and left as it is. What is for a glance is asked
+on one core; an audit has as many parallel workers as the server gives it.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ SILENT = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What one statement took: the time that passed, and what the server itself worked of it."""
+    """What one statement took: the time that passed, and what all its processes worked."""
 
     statement: str
     rows: list[tuple[Any, ...]]
@@ -87,14 +88,18 @@ class Figure:
             raise RuntimeError(f"{self.statement} found {len(wrong)}, first {wrong[0]}")
 
 
+def stat(process: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third one on."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+
+
 class Reader:
-    """The system, as it reads on one core."""
+    """The system, as it reads."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
-        self._connection.execute("set max_parallel_workers_per_gather = 0")
         self._connection.execute("set statement_timeout = '15min'")
-        self._stat = Path(f"/proc/{self._connection.info.backend_pid}/stat")
+        self._process = self._connection.info.backend_pid
         self._notices: list[str] = []
         self._connection.add_notice_handler(
             lambda notice: self._notices.append(notice.message_primary or "")
@@ -104,12 +109,17 @@ class Reader:
         self._connection.close()
 
     def _cpu_ms(self) -> float | None:
-        """What the server's process has worked so far; unknown when it runs elsewhere."""
+        """What the server's process has worked so far, and those that have ended beside it;
+        unknown when it runs elsewhere.
+        """
         try:
-            fields = self._stat.read_text().rpartition(")")[2].split()
+            own = stat(self._process)
+            # Parallel workers are waited for by the postmaster, who keeps their sum.
+            postmaster = stat(int(own[1]))
         except OSError:
             return None
-        return (int(fields[11]) + int(fields[12])) * 1000 / TICKS_PER_SECOND
+        ticks = (*own[11:13], *postmaster[13:15])
+        return sum(map(int, ticks)) * 1000 / TICKS_PER_SECOND
 
     def measure(self, statement: str) -> Figure:
         cpu, begun = self._cpu_ms(), time.perf_counter()
@@ -119,6 +129,13 @@ class Reader:
         figure = Figure(statement, rows, ms, worked)
         figure.check()
         return figure
+
+    def share(self, *, cores: bool) -> None:
+        """Whether parallel workers may help, as many as the server has it."""
+        statement = "reset max_parallel_workers_per_gather"
+        if not cores:
+            statement = "set max_parallel_workers_per_gather = 0"
+        self._connection.execute(statement)
 
     def best(self, statement: str, times: int) -> Figure:
         return min((self.measure(statement) for _ in range(times)), key=lambda figure: figure.ms)
@@ -194,6 +211,7 @@ def measure(console: Console, url: str, sessions: int, plans: int = 3) -> list[d
     reader = Reader(url)
     try:
         for statements, times, limit in ((GLANCED, GLANCES, GLANCE_MS), (AUDITED, 1, audit_ms)):
+            reader.share(cores=statements is AUDITED)
             for statement in statements:
                 say(statement)
                 figure = reader.best(statement, times)

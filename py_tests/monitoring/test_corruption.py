@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from typing import LiteralString
+
 import pytest
+from psycopg.errors import Diagnostic
 from psycopg.rows import DictRow
 
 from monitoring.corruptions import ALL, Corruption
@@ -149,3 +153,81 @@ def test_many_anomalies_are_counted_and_twenty_are_told(stage: Stage) -> None:
             " from public.verify_session_end_logic() where status <> 'ok'"
         )
         assert found == {"section": 11, "anomalies": 30, "told": 20}
+
+
+# However small the tables are; and every plan is told, those of nested statements too.
+SETTINGS = (
+    "set local max_parallel_workers_per_gather = 1",
+    "set local parallel_setup_cost = 0",
+    "set local parallel_tuple_cost = 0",
+    "set local min_parallel_table_scan_size = 0",
+    "load 'auto_explain'",
+    "set local auto_explain.log_min_duration = 0",
+    "set local auto_explain.log_nested_statements = on",
+    "set local client_min_messages = log",
+)
+SEARCHES = ("status", "presence", "integrity", "payout", "metadata", "replay", "ledger")
+
+
+def plans(stage: Stage, who: str, query: LiteralString) -> list[str]:
+    """The plans of what a query, which finds nothing, runs inside."""
+    told: list[str] = []
+
+    def tell(notice: Diagnostic) -> None:
+        told.append(notice.message_primary or "")
+
+    with stage.spoiled("select"):
+        stage.run("select tests.admin('chief')")
+        stage.be_superuser()
+        for setting in SETTINGS:
+            stage.run(setting)
+        if who == "admin":
+            stage.run("select tests.act_as('chief')")
+        else:
+            stage.be_operator()
+        stage.connection.add_notice_handler(tell)
+        try:
+            assert stage.rows(query) == []
+        finally:
+            stage.connection.remove_notice_handler(tell)
+        stage.run("select tests.be_system()")
+    return told
+
+
+@pytest.mark.parametrize("who", ["admin", "system"])
+def test_sections_are_searched_side_by_side(stage: Stage, who: str) -> None:
+    """MOV-08: the sections that search what happened are one statement, whose parallel workers
+    take one each; it does not fail, else there would be one more for every section.
+    """
+    told = plans(stage, who, "select * from public.verify_session_end_logic() where status <> 'ok'")
+    (plan,) = (one for one in told if "Function Scan on status_anomalies" in one)
+    assert "Workers Planned: 2" in plan
+    _, _, parallel = plan.partition("Parallel Append")
+    assert [name for name in SEARCHES if f"Function Scan on {name}_anomalies" in parallel] == [
+        *SEARCHES
+    ]
+
+
+@pytest.mark.parametrize("who", ["admin", "system"])
+def test_the_fix_is_searched_for_side_by_side(stage: Stage, who: str) -> None:
+    """MOV-08: parallel workers hold the sessions against the decisions of their ends."""
+    told = plans(stage, who, "select * from public.apply_semantic_fix()")
+    assert any(re.search(r"Parallel .* on sessions", one) and "is_wrong" in one for one in told)
+
+
+def test_a_section_that_breaks_hides_no_other(stage: Stage) -> None:
+    """MOV-01: it says so itself, and what the others find is told once."""
+    with stage.spoiled(
+        "drop function private.replay_difference(public.sessions);"
+        "delete from public.payouts where id = (tests.payout_of('paid')).id"
+    ):
+        found = stage.rows(
+            "select a.section, a.kind, count(*) as anomalies"
+            " from private.anomalies('-infinity') a group by a.section, a.kind order by 1, 2"
+        )
+        assert [tuple(row.values()) for row in found] == [
+            (1, "structure", 1),
+            (5, "completed_without_payout", 1),
+            (9, "verification", 1),
+            (10, "ledger", 1),
+        ]

@@ -597,25 +597,16 @@ grant execute on function public.resolve_review to authenticated, service_role;
 create type public.ledger_violation as (invariant text, subject text, detail jsonb);
 comment on type public.ledger_violation is 'An invariant of the money that does not hold, and where.';
 
-create function private.ledger_invariants(p_since timestamptz)
+create function private.violations(p_since timestamptz)
 returns setof public.ledger_violation
 language plpgsql
 stable
-security definer
 set search_path = ''
-set jit = off
-set work_mem = '64MB'
-set plan_cache_mode = 'force_custom_plan'
-set enable_memoize = off
-set enable_mergejoin = off
-set random_page_cost = 1.1
 as $$
 declare
   v_first bigint;
   v_currency text;
 begin
-  perform private.require_admin();
-  p_since := coalesce(p_since, '-infinity');
   -- Where a key is looked for, its kind is said twice: what cannot match is left out before it is hashed.
   -- Transfers are numbered as they come: all since then have this number or a higher one.
   select min(n.id) into v_first
@@ -795,6 +786,28 @@ begin
     where f.status = 'requested' and p.currency = c.currency
   ) r
   where coalesce(b.cents, 0) <> coalesce(r.cents, 0);
+end;
+$$;
+comment on function private.violations(timestamptz) is
+  'Where the invariants of the money do not hold, in what changed since then.';
+revoke all on function private.violations from public, anon, authenticated, service_role;
+
+create function private.ledger_invariants(p_since timestamptz)
+returns setof public.ledger_violation
+language plpgsql
+stable
+security definer
+set search_path = ''
+set jit = off
+set work_mem = '64MB'
+set plan_cache_mode = 'force_custom_plan'
+set enable_memoize = off
+set enable_mergejoin = off
+set random_page_cost = 1.1
+as $$
+begin
+  perform private.require_admin();
+  return query select v.* from private.violations(coalesce(p_since, '-infinity')) v;
 end;
 $$;
 comment on function private.ledger_invariants(timestamptz) is 'Behind public.ledger_invariants.';

@@ -138,6 +138,38 @@ revoke all on function private.replay_difference from public, anon, authenticate
 create type public.replay_difference as (session_id uuid, difference jsonb);
 comment on type public.replay_difference is 'A session whose row differs from its replay: {column: {row, replay}}.';
 
+create function private.misfits(p_since timestamptz)
+returns setof public.replay_difference
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return query
+  select s.id, private.replay_difference(s)
+  from public.sessions s
+  -- Session by session, by the index: all events would have to be sorted otherwise.
+  left join lateral (select r.* from private.replays r where r.session_id = s.id offset 0) r on true
+  where s.updated_at >= p_since
+    and (
+      r.is_complete, r.status, r.version, r.mechanic_id, r.accepted_at, r.started_at, r.expires_at, r.ended_at,
+      r.duration_minutes, r.duration_seconds, r.billable_seconds, r.end_reason, r.summary_submitted_at
+    ) is distinct from (
+      true, s.status, s.version, s.mechanic_id, s.accepted_at, s.started_at, s.expires_at, s.ended_at,
+      s.duration_minutes, s.duration_seconds, s.billable_seconds, s.end_reason, s.summary_submitted_at
+    );
+  return query
+  select distinct e.session_id, '{"row": "there is none"}'::jsonb
+  from public.session_events e
+  where e.source = 'sessions'
+    and e.created_at >= p_since
+    and not exists (select from public.sessions s where s.id = e.session_id);
+end;
+$$;
+comment on function private.misfits(timestamptz) is
+  'The sessions changed since then whose row differs from the replay of their events.';
+revoke all on function private.misfits from public, anon, authenticated, service_role;
+
 create function private.verify_replay(p_since timestamptz)
 returns setof public.replay_difference
 language plpgsql
@@ -150,29 +182,9 @@ set enable_memoize = off
 set enable_mergejoin = off
 set random_page_cost = 1.1
 as $$
-declare
-  v_since timestamptz := coalesce(p_since, '-infinity');
 begin
   perform private.require_admin();
-  return query
-  select s.id, private.replay_difference(s)
-  from public.sessions s
-  -- Session by session, by the index: all events would have to be sorted otherwise.
-  left join lateral (select r.* from private.replays r where r.session_id = s.id offset 0) r on true
-  where s.updated_at >= v_since
-    and (
-      r.is_complete, r.status, r.version, r.mechanic_id, r.accepted_at, r.started_at, r.expires_at, r.ended_at,
-      r.duration_minutes, r.duration_seconds, r.billable_seconds, r.end_reason, r.summary_submitted_at
-    ) is distinct from (
-      true, s.status, s.version, s.mechanic_id, s.accepted_at, s.started_at, s.expires_at, s.ended_at,
-      s.duration_minutes, s.duration_seconds, s.billable_seconds, s.end_reason, s.summary_submitted_at
-    );
-  return query
-  select distinct e.session_id, '{"row": "there is none"}'::jsonb
-  from public.session_events e
-  where e.source = 'sessions'
-    and e.created_at >= v_since
-    and not exists (select from public.sessions s where s.id = e.session_id);
+  return query select m.* from private.misfits(coalesce(p_since, '-infinity')) m;
 end;
 $$;
 comment on function private.verify_replay(timestamptz) is 'Behind public.verify_replay.';

@@ -50,6 +50,7 @@ create function private.end_record(p_session public.sessions, p_min_billable_sec
 returns private.end_record
 language plpgsql
 stable
+parallel safe
 set search_path = ''
 as $$
 declare
@@ -87,6 +88,7 @@ create function private.corrected(p_session public.sessions, p_record private.en
 returns public.sessions
 language plpgsql
 stable
+parallel safe
 set search_path = ''
 as $$
 declare
@@ -173,6 +175,7 @@ create function private.is_wrong(p_session public.sessions, p_corrected public.s
 returns boolean
 language plpgsql
 immutable
+parallel safe
 set search_path = ''
 as $$
 begin
@@ -246,14 +249,15 @@ begin
   if p_min_billable_seconds is null or p_min_billable_seconds not between 0 and 86400 then
     perform private.fail('invalid_argument', 'p_min_billable_seconds must be between 0 and 86400.');
   end if;
-  -- By customer, so that two fixes never wait for each other's credit.
-  for v_id in
+  -- By customer, so that two fixes never wait for each other's credit. Searched as a whole first, as the rows of a loop
+  -- are not searched by parallel workers.
+  foreach v_id in array array(
     select s.id
     from public.sessions s
     where s.status in ('completed', 'cancelled', 'expired')
       and private.is_wrong(s, private.corrected(s, private.end_record(s, p_min_billable_seconds)))
     order by s.customer_user_id, s.ended_at, s.id
-  loop
+  ) loop
     if p_dry_run then
       select s.* into v_session from public.sessions s where s.id = v_id;
     else

@@ -115,17 +115,13 @@ comment on function private.recent() is
 revoke all on function private.recent from public, anon, authenticated, service_role;
 grant execute on function private.recent to authenticated, service_role;
 
-create function private.status_mismatch(p_since timestamptz)
+create function private.contradictions(p_since timestamptz)
 returns setof public.alert
 language plpgsql
 stable
-security definer
 set search_path = ''
 as $$
 begin
-  if not private.may_monitor() then
-    return;
-  end if;
   return query
   select
     c.id, 'critical', c.ended_at, jsonb_build_object(
@@ -168,6 +164,23 @@ begin
   );
 end;
 $$;
+comment on function private.contradictions(timestamptz) is
+  'The sessions that ended since then whose row contradicts the decision recorded with their end.';
+revoke all on function private.contradictions from public, anon, authenticated, service_role;
+
+create function private.status_mismatch(p_since timestamptz)
+returns setof public.alert
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  if private.may_monitor() then
+    return query select a.* from private.contradictions(p_since) a;
+  end if;
+end;
+$$;
 comment on function private.status_mismatch(timestamptz) is
   'Behind public.alert_status_mismatch, of any time.';
 revoke all on function private.status_mismatch from public, anon, authenticated, service_role;
@@ -180,17 +193,13 @@ comment on view public.alert_status_mismatch is
 revoke all on table public.alert_status_mismatch from public, anon, authenticated, service_role;
 grant select on table public.alert_status_mismatch to authenticated, service_role;
 
-create function private.completed_without_payout(p_since timestamptz)
+create function private.unpaid(p_since timestamptz)
 returns setof public.alert
 language plpgsql
 stable
-security definer
 set search_path = ''
 as $$
 begin
-  if not private.may_monitor() then
-    return;
-  end if;
   return query
   select
     c.id, 'critical', c.ended_at, jsonb_build_object('earning', c.has_earning, 'kept_share_cents', t.share_cents)
@@ -208,6 +217,23 @@ begin
   ) c
   left join private.settlements t on t.session_id = c.id
   where not c.has_earning or coalesce(t.share_cents, c.share_cents) > 0;
+end;
+$$;
+comment on function private.unpaid(timestamptz) is
+  'The sessions completed since then without their earning, or with a share and no payout.';
+revoke all on function private.unpaid from public, anon, authenticated, service_role;
+
+create function private.completed_without_payout(p_since timestamptz)
+returns setof public.alert
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  if private.may_monitor() then
+    return query select a.* from private.unpaid(p_since) a;
+  end if;
 end;
 $$;
 comment on function private.completed_without_payout(timestamptz) is

@@ -121,12 +121,14 @@ create function private.status_anomalies(p_since timestamptz)
 returns setof public.anomaly
 language plpgsql
 stable
+parallel safe
+cost 20e6
 set search_path = ''
 as $$
 begin
   return query
   with contradicted as (
-    select a.session_id, a.detail from private.status_mismatch(p_since) a
+    select a.session_id, a.detail from private.contradictions(p_since) a
   )
   select
     2, 'status_mismatch', c.session_id, c.session_id::text,
@@ -172,6 +174,8 @@ create function private.presence_anomalies(p_since timestamptz)
 returns setof public.anomaly
 language plpgsql
 stable
+parallel safe
+cost 2e6
 set search_path = ''
 as $$
 begin
@@ -218,25 +222,12 @@ create function private.integrity_anomalies(p_since timestamptz)
 returns setof public.anomaly
 language plpgsql
 stable
+parallel safe
+cost 5e6
 set search_path = ''
 as $$
 begin
   return query
-  select
-    4, 'integrity', l.id, s.customer_user_id::text, format('has %s active sessions', count(*)),
-    format('select * from public.end_session_with_semantics(%L, ''one too many'');', l.id)
-  from public.sessions s
-  cross join lateral (
-    select n.id
-    from public.sessions n
-    where n.customer_user_id = s.customer_user_id and n.status < 'completed'
-    order by n.created_at desc, n.id desc
-    limit 1
-  ) l
-  where s.status < 'completed'
-  group by s.customer_user_id, l.id
-  having count(*) > 1
-  union all
   select 4, 'integrity', f.id, f.id::text, f.detail, format('select private.repair_session(%L);', f.id)
   from (
     select
@@ -265,7 +256,32 @@ begin
         from public.session_participants p
         where p.session_id = s.id and p.user_id = r.user_id and p.role = r.role and p.closed_at is null
       )
-  ) f
+  ) f;
+end;
+$$;
+comment on function private.integrity_anomalies(timestamptz) is 'Section 4: sessions, their people and places fit.';
+revoke all on function private.integrity_anomalies from public, anon, authenticated, service_role;
+
+create function private.present_anomalies()
+returns setof public.anomaly
+language sql
+stable
+set search_path = ''
+as $$
+  select
+    4, 'integrity', l.id, s.customer_user_id::text, format('has %s active sessions', count(*)),
+    format('select * from public.end_session_with_semantics(%L, ''one too many'');', l.id)
+  from public.sessions s
+  cross join lateral (
+    select n.id
+    from public.sessions n
+    where n.customer_user_id = s.customer_user_id and n.status < 'completed'
+    order by n.created_at desc, n.id desc
+    limit 1
+  ) l
+  where s.status < 'completed'
+  group by s.customer_user_id, l.id
+  having count(*) > 1
   union all
   select
     4, 'live_past_deadline', a.session_id, a.session_id::text, 'still runs long after its time was over',
@@ -280,16 +296,17 @@ begin
   select
     4, 'failed_work', f.session_id, f.session_id::text, 'its work failed: ' || f.error,
     private.cure_of(f)
-  from private.session_failures f;
-end;
+  from private.session_failures f
 $$;
-comment on function private.integrity_anomalies(timestamptz) is 'Section 4: sessions, their people and places fit.';
-revoke all on function private.integrity_anomalies from public, anon, authenticated, service_role;
+comment on function private.present_anomalies() is 'Section 4: what is wrong with sessions that are active now.';
+revoke all on function private.present_anomalies from public, anon, authenticated, service_role;
 
 create function private.payout_anomalies(p_since timestamptz)
 returns setof public.anomaly
 language plpgsql
 stable
+parallel safe
+cost 5e6
 set search_path = ''
 as $$
 begin
@@ -297,7 +314,7 @@ begin
   select
     5, 'completed_without_payout', a.session_id, a.session_id::text, 'is completed without its earning or payout',
     format('select public.repair_money(%L);', a.session_id)
-  from private.completed_without_payout(p_since) a
+  from private.unpaid(p_since) a
   union all
   select
     5, 'payout_accuracy', f.session_id, f.id::text, f.detail,
@@ -367,6 +384,8 @@ create function private.metadata_anomalies(p_since timestamptz)
 returns setof public.anomaly
 language plpgsql
 stable
+parallel safe
+cost 1e6
 set search_path = ''
 as $$
 begin
@@ -434,6 +453,8 @@ create function private.replay_anomalies(p_since timestamptz)
 returns setof public.anomaly
 language plpgsql
 stable
+parallel safe
+cost 30e6
 set search_path = ''
 as $$
 begin
@@ -448,22 +469,26 @@ begin
         and d.difference ?| '{status,end_reason,ended_at,duration_seconds,billable_seconds,started_at}'
         then private.mend_end(d.session_id)
       else '-- Row and events contradict each other: see which a backup agrees with, and restore the other.' end
-  from private.verify_replay(p_since) d
+  from private.misfits(p_since) d
   left join public.sessions s on s.id = d.session_id
   union all
   select
     9, 'replay', e.session_id, e.session_id::text,
-    format('went from %s to %s', e.payload ->> 'from', e.payload ->> 'to'),
+    format('went from %s to %s', e.came_from, e.came_to),
     '-- No such arc exists: restore the events of the session from a backup.'
-  from public.session_events e
-  where e.source = 'sessions'
-    and e.created_at >= p_since
-    and e.payload ->> 'from' <> e.payload ->> 'to'
+  from (
+    -- Looked into once.
+    select a.session_id, a.type, a.payload ->> 'from' as came_from, a.payload ->> 'to' as came_to
+    from public.session_events a
+    where a.source = 'sessions' and a.created_at >= p_since
+    offset 0
+  ) e
+  where e.came_from <> e.came_to
     and not exists (
       select
       from private.session_transitions t
-      where t.from_status::text = e.payload ->> 'from'
-        and t.to_status::text = e.payload ->> 'to'
+      where t.from_status::text = e.came_from
+        and t.to_status::text = e.came_to
         and (not t.is_correction or e.type = 'corrected')
     );
 end;
@@ -475,6 +500,8 @@ create function private.ledger_anomalies(p_since timestamptz)
 returns setof public.anomaly
 language sql
 stable
+parallel safe
+cost 20e6
 set search_path = ''
 as $$
   select
@@ -495,7 +522,7 @@ as $$
       )
       else '-- Money was written past the engine: restore the rows of this transfer, payment or payout from a '
         'backup.' end
-  from private.ledger_invariants(p_since) v
+  from private.violations(p_since) v
   left join lateral (
     select coalesce(
       (select s.id from public.sessions s where s.id = u.id),
@@ -551,6 +578,54 @@ $$;
 comment on function private.liveness_anomalies() is 'Section 11: jobs run, effects go out, messages are sent.';
 revoke all on function private.liveness_anomalies from public, anon, authenticated, service_role;
 
+create function private.anomalies_of_now(p_sections integer[])
+returns setof public.anomaly
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return query
+  select a.* from private.structure_anomalies() a where 1 = any(p_sections)
+  union all
+  select a.* from private.present_anomalies() a where 4 = any(p_sections)
+  union all
+  select a.* from private.liveness_anomalies() a where 11 = any(p_sections);
+end;
+$$;
+comment on function private.anomalies_of_now(integer[]) is
+  'What those of these sections find that look at how things are now: 1, 4 and 11.';
+revoke all on function private.anomalies_of_now from public, anon, authenticated, service_role;
+
+create function private.anomalies_of_time(p_since timestamptz, p_sections integer[])
+returns setof public.anomaly
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  -- One statement, so that parallel workers take a section each. For that they write nothing, catch no error and do not
+  -- ask who calls, and their costs are told: millions of rows, not one.
+  return query
+  select a.* from private.status_anomalies(p_since) a where 2 = any(p_sections)
+  union all
+  select a.* from private.presence_anomalies(p_since) a where 3 = any(p_sections)
+  union all
+  select a.* from private.integrity_anomalies(p_since) a where 4 = any(p_sections)
+  union all
+  select a.* from private.payout_anomalies(p_since) a where 5 = any(p_sections)
+  union all
+  select a.* from private.metadata_anomalies(p_since) a where 6 = any(p_sections)
+  union all
+  select a.* from private.replay_anomalies(p_since) a where 9 = any(p_sections)
+  union all
+  select a.* from private.ledger_anomalies(p_since) a where 10 = any(p_sections);
+end;
+$$;
+comment on function private.anomalies_of_time(timestamptz, integer[]) is
+  'What those of these sections find that search what changed since then: 2 to 6, 9 and 10.';
+revoke all on function private.anomalies_of_time from public, anon, authenticated, service_role;
+
 create function private.anomalies(p_since timestamptz, p_sections integer[] default '{1,2,3,4,5,6,9,10,11}')
 returns setof public.anomaly
 language plpgsql
@@ -558,22 +633,24 @@ stable
 set search_path = ''
 as $$
 declare
+  v_were_searched boolean;
   v_section integer;
   v_error text;
 begin
+  begin
+    return query select a.* from private.anomalies_of_time(p_since, p_sections) a;
+    v_were_searched := true;
+  exception
+    when others then
+      -- Section by section it will show which.
+      v_were_searched := false;
+  end;
   foreach v_section in array p_sections loop
     begin
-      case v_section
-        when 1 then return query select * from private.structure_anomalies();
-        when 2 then return query select * from private.status_anomalies(p_since);
-        when 3 then return query select * from private.presence_anomalies(p_since);
-        when 4 then return query select * from private.integrity_anomalies(p_since);
-        when 5 then return query select * from private.payout_anomalies(p_since);
-        when 6 then return query select * from private.metadata_anomalies(p_since);
-        when 9 then return query select * from private.replay_anomalies(p_since);
-        when 10 then return query select * from private.ledger_anomalies(p_since);
-        when 11 then return query select * from private.liveness_anomalies();
-      end case;
+      return query select a.* from private.anomalies_of_now(array[v_section]) a;
+      if not v_were_searched then
+        return query select a.* from private.anomalies_of_time(p_since, array[v_section]) a;
+      end if;
     exception
       when others then
         -- What cannot be verified is not well, and must not hide the other sections.
@@ -601,6 +678,7 @@ stable
 security definer
 set search_path = ''
 set jit = off
+set max_parallel_workers_per_gather = 2
 set work_mem = '64MB'
 set plan_cache_mode = 'force_custom_plan'
 set enable_memoize = off

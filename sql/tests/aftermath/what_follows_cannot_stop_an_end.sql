@@ -139,7 +139,7 @@ select is(
 );
 
 select set_eq(
-  $$ select command from private.integrity_anomalies('-infinity') where kind = 'failed_work' $$,
+  $$ select command from private.anomalies('-infinity', '{4}') where kind = 'failed_work' $$,
   $$ select command from public.sessions_needing_review where kind = 'failed_work' $$,
   'END-04: the verification has the same command'
 );
