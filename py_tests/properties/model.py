@@ -91,6 +91,7 @@ class Presence:
     video_time: datetime | None = None
     spans: Spans = field(default_factory=list)
     joins: list[datetime] = field(default_factory=list)
+    brought_by_video: set[datetime] = field(default_factory=set)
 
     @property
     def seen(self) -> datetime:
@@ -117,6 +118,7 @@ class Presence:
     def join_by_video(self, now: datetime, occurred_at: datetime) -> None:
         self._appear(now)
         self.by_video_at = now
+        self.brought_by_video.add(now)
         self.video_time = occurred_at
 
     def _appear(self, now: datetime) -> None:
@@ -140,11 +142,13 @@ class Presence:
     def known(self, until: datetime, *, trusting_video: bool = False) -> Spans:
         """When this person was here, as far as until; the video server's word alone is no proof."""
         spans = list(self.spans)
-        if self.since is not None:
-            is_known = not self.is_vouched_by_video_only
-            if is_known or (trusting_video and self.since < until):
-                spans.append((self.since, max(until, self.since)))
-        return [(a, min(b, until)) for a, b in spans if a <= until]
+        if self.since is not None and (trusting_video or not self.is_vouched_by_video_only):
+            spans.append((self.since, max(until, self.since)))
+        until_then = [(a, min(b, until)) for a, b in spans]
+        # A moment counts, but not that of the video server's word: only what comes after it.
+        return [
+            (a, b) for a, b in until_then if a < b or (a == b and a not in self.brought_by_video)
+        ]
 
 
 def overlap(first: Spans, second: Spans) -> Spans:
