@@ -475,8 +475,17 @@ class Money(Model):
         p = self.payments[refund.payment]
         refund.status = "failed"
         p.refunded -= refund.amount
-        p.review = "refund_failed"
-        self.move(p.currency, {source: -refund.amount, f"unapplied:{p.name}": refund.amount})
+        # What the bank took meanwhile, the platform laid out.
+        is_his = max(p.amount - p.refunded - p.lost, 0)
+        laid_out = min(max(self.unapplied(p) + refund.amount - is_his, 0), refund.amount)
+        lines = {
+            source: -refund.amount,
+            f"unapplied:{p.name}": refund.amount - laid_out,
+            "platform_revenue": laid_out,
+        }
+        self.move(p.currency, lines)
+        if self.unapplied(p):
+            p.review = "refund_failed"
 
     def _hear_of_refund(self, p: Payment, kind: str, told: Mapping[str, Any]) -> None:
         status = "failed" if kind == "refund.failed" else told["status"]
@@ -567,11 +576,12 @@ class Money(Model):
         amount, status = p.disputes[id_]
         if kind != "charge.dispute.closed" or status != "open":
             return
-        p.disputes[id_] = (amount, "lost" if told["status"] == "lost" else "won")
         if told["status"] != "lost":
+            p.disputes[id_] = (amount, "won")
             self.move(p.currency, {accounts: amount, "stripe": -amount})
             return
-        self._displace(p, p.lost)
+        self._displace(p, p.lost + amount)
+        p.disputes[id_] = (amount, "lost")
         first = min(amount, self.unapplied(p))
         taken = self._lose_session(p, amount - first, accounts) if p.is_used else 0
         rest = amount - first - taken

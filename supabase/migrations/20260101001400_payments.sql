@@ -266,7 +266,8 @@ set search_path = ''
 as $$
 declare
   v_before private.refunds;
-  v_currency text;
+  v_payment private.payments;
+  v_lost integer;
 begin
   select r.* into v_before from private.refunds r where r.id = p_refund_id;
   if v_before.status = 'failed' then
@@ -279,19 +280,33 @@ begin
   update private.payments p
   set refunded_cents = p.refunded_cents - v_before.amount_cents, updated_at = private.clock()
   where p.id = v_before.payment_id
-  returning p.currency into v_currency;
-  perform private.post('refund_failed:' || v_before.key, v_before.session_id, p_at, v_currency, jsonb_build_object(
-    case v_before.status when 'succeeded' then 'stripe' else 'refund_clearing' end, -v_before.amount_cents,
-    'unapplied:' || v_before.payment_id, v_before.amount_cents
+  returning p.* into v_payment;
+  -- What the bank took, or somebody sent back at Stripe, while this was on its way, the platform laid out.
+  select coalesce(sum(d.amount_cents), 0) into v_lost
+  from private.disputes d
+  where d.payment_id = v_payment.id and d.status = 'lost';
+  v_lost := least(v_before.amount_cents, greatest(
+    private.unapplied(v_payment) + v_before.amount_cents
+      - greatest(v_payment.amount_cents - v_payment.refunded_cents - v_lost, 0), 0
   ));
-  perform private.review_payment(v_before.payment_id, 'refund_failed', jsonb_build_object(
-    'refund_id', p_refund_id, 'session_id', v_before.session_id, 'amount_cents', v_before.amount_cents,
-    'error', p_error
-  ));
+  perform private.post(
+    'refund_failed:' || v_before.key, v_before.session_id, p_at, v_payment.currency, jsonb_build_object(
+      case v_before.status when 'succeeded' then 'stripe' else 'refund_clearing' end, -v_before.amount_cents,
+      'unapplied:' || v_before.payment_id, v_before.amount_cents - v_lost,
+      'platform_revenue', v_lost
+    )
+  );
+  if private.unapplied(v_payment) > 0 then
+    perform private.review_payment(v_before.payment_id, 'refund_failed', jsonb_build_object(
+      'refund_id', p_refund_id, 'session_id', v_before.session_id, 'amount_cents', v_before.amount_cents,
+      'error', p_error
+    ));
+  end if;
 end;
 $$;
 comment on function private.refund_failed(uuid, text, timestamptz, text) is
-  'The money did not go back, or came back later: it is unapplied money of its payment, which is left for a person. '
+  'The money did not go back, or came back later: it is unapplied money of its payment, which is left for a person, as '
+  'far as it is still the customer''s. '
   'Locks: payment (held), refund, outbox.';
 revoke all on function private.refund_failed from public, anon, authenticated, service_role;
 

@@ -653,6 +653,14 @@ begin
   if v_status is null or v_status not in ('lost', 'won', 'warning_closed', 'prevented') then
     raise exception 'a dispute is not closed as %', v_status;
   end if;
+  if v_status = 'lost' then
+    -- What the bank takes we cannot send: it is there to be taken first.
+    v_payment := private.displace_refunds(v_payment, (
+      select coalesce(sum(d.amount_cents), 0)::integer
+      from private.disputes d
+      where d.payment_id = v_payment.id and (d.status = 'lost' or (d.status = 'open' and d.id = v_id))
+    ));
+  end if;
   update private.disputes d
   set status = case v_status when 'lost' then 'lost' else 'won' end, updated_at = private.clock()
   where d.id = v_id and d.payment_id = v_payment.id and d.status = 'open'
@@ -672,12 +680,6 @@ begin
     return 'processed';
   end if;
 
-  -- What the bank has taken we cannot send.
-  v_payment := private.displace_refunds(v_payment, (
-    select sum(d.amount_cents)::integer
-    from private.disputes d
-    where d.payment_id = v_payment.id and d.status = 'lost'
-  ));
   v_unapplied := least(v_amount, private.unapplied(v_payment));
   if v_payment.applied_to in ('session', 'extension') then
     if v_session.status < 'completed' then

@@ -2,7 +2,7 @@
 -- the loss is; what his payout does not cover he owes.
 begin;
 
-select plan(14);
+select plan(20);
 
 select tests.stop_clock();
 select tests.nobody_falls_silent();
@@ -49,6 +49,27 @@ select tests.stripe_says('stripe.transfer', '{"id": "tr_third"}');
 select is(pg_temp.lost('third', 1500), 'processed', 'MON-08: a dispute after the payout');
 select is(tests.effects('third', 'stripe.transfer_reversal'), '1050', 'MON-15: no more is asked back than was sent');
 select is(tests.cents('mechanic_payable', 'third mechanic'), -1500, 'MON-15: all of it is owed');
+
+-- while a refund was on its way that then fails
+select tests.paid_and_completed('fourth', 'fourth mechanic');
+select tests.session_refund('fourth', 'all of it', 1500);
+select tests.dispatch();
+create temporary table before as select tests.cents('platform_revenue') as cents;
+select is(pg_temp.lost('fourth', 500), 'processed', 'MON-08: a part is lost that is on its way back already');
+select is(tests.cents('platform_revenue') - b.cents, -500, 'MON-08: the platform lays it out') from before as b;
+select is(
+  tests.arrives('refund.failed', jsonb_build_object(
+    'id', 're_fourth', 'object', 'refund', 'status', 'failed', 'amount', 1500, 'currency', 'usd',
+    'payment_intent', tests.pi('fourth'), 'metadata', jsonb_build_object('outbox_key', 'refund:' || r.key)
+  )) ->> 'status', 'processed', 'MON-08: the refund fails'
+)
+from private.refunds as r
+where r.payment_id = (tests.payment_of('fourth')).id;
+select is(tests.cents('platform_revenue') - b.cents, 0, 'MON-08: the platform has it again') from before as b;
+select is(
+  private.unapplied(tests.payment_of('fourth')), 1000, 'MON-08: and what the bank did not take is the customer''s'
+);
+select is((tests.payment_of('fourth')).review, 'refund_failed', 'MON-08: which a person decides about');
 
 select is_empty('select * from public.ledger_invariants()', 'MON-03: every invariant holds');
 
