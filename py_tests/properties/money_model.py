@@ -1038,7 +1038,11 @@ class Money(Model):
         else:
             self._use(p, f"customer_credit:{p.customer}")
         p.review = None
-        p.applied_to = p.applied_to or ("refund" if action == "refund" else "credit")
+        if action == "refund":
+            p.applied_to = p.applied_to or "refund"
+        elif not p.is_used:
+            # Also of one whose refund came back.
+            p.applied_to = "credit"
         self._close_order(p, "failed" if action == "refund" else "to_credit")
         return None
 
