@@ -111,9 +111,13 @@ class Payment:
         return sum(amount for amount, status in self.disputes.values() if status == "lost")
 
     @property
+    def left(self) -> int:
+        return max(self.amount - self.refunded - self.lost, 0)
+
+    @property
     def refundable(self) -> int:
         """What can go back to the card: nothing while a bank looks into it."""
-        return 0 if self.is_disputed else max(self.amount - self.refunded - self.lost, 0)
+        return 0 if self.is_disputed else self.left
 
     @property
     def is_used(self) -> bool:
@@ -476,8 +480,7 @@ class Money(Model):
         refund.status = "failed"
         p.refunded -= refund.amount
         # What the bank took meanwhile, the platform laid out.
-        is_his = max(p.amount - p.refunded - p.lost, 0)
-        laid_out = min(max(self.unapplied(p) + refund.amount - is_his, 0), refund.amount)
+        laid_out = min(max(self.unapplied(p) + refund.amount - p.left, 0), refund.amount)
         lines = {
             source: -refund.amount,
             f"unapplied:{p.name}": refund.amount - laid_out,

@@ -81,7 +81,7 @@ alter table private.disputes enable row level security;
 revoke all on table private.disputes from public, anon, authenticated, service_role;
 create policy "nobody reads disputes directly" on private.disputes using (false);
 
-create function private.refundable(p_payment private.payments)
+create function private.left_of(p_payment private.payments)
 returns integer
 language plpgsql
 stable
@@ -89,19 +89,34 @@ set search_path = ''
 as $$
 begin
   return (
-    select case
-      when bool_or(d.status = 'open') then 0
-      else greatest(
-        p_payment.amount_cents - p_payment.refunded_cents
-          - coalesce(sum(d.amount_cents) filter (where d.status = 'lost'), 0), 0
-      ) end
+    select greatest(
+      p_payment.amount_cents - p_payment.refunded_cents
+        - coalesce(sum(d.amount_cents) filter (where d.status = 'lost'), 0), 0
+    )
     from private.disputes d
     where d.payment_id = p_payment.id
   );
 end;
 $$;
+comment on function private.left_of(private.payments) is
+  'What is left of a payment: neither refunded, or on its way, nor lost to the bank.';
+revoke all on function private.left_of from public, anon, authenticated, service_role;
+
+create function private.refundable(p_payment private.payments)
+returns integer
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if exists (select from private.disputes d where d.payment_id = p_payment.id and d.status = 'open') then
+    return 0;
+  end if;
+  return private.left_of(p_payment);
+end;
+$$;
 comment on function private.refundable(private.payments) is
-  'What can go back to the card of a payment: neither refunded nor lost to the bank, and nothing while it is disputed.';
+  'What can go back to the card of a payment: what is left of it, and nothing while it is disputed.';
 revoke all on function private.refundable from public, anon, authenticated, service_role;
 
 create function private.review_payment(p_payment_id uuid, p_review text, p_detail jsonb)
@@ -267,7 +282,7 @@ as $$
 declare
   v_before private.refunds;
   v_payment private.payments;
-  v_lost integer;
+  v_laid_out integer;
 begin
   select r.* into v_before from private.refunds r where r.id = p_refund_id;
   if v_before.status = 'failed' then
@@ -282,18 +297,14 @@ begin
   where p.id = v_before.payment_id
   returning p.* into v_payment;
   -- What the bank took, or somebody sent back at Stripe, while this was on its way, the platform laid out.
-  select coalesce(sum(d.amount_cents), 0) into v_lost
-  from private.disputes d
-  where d.payment_id = v_payment.id and d.status = 'lost';
-  v_lost := least(v_before.amount_cents, greatest(
-    private.unapplied(v_payment) + v_before.amount_cents
-      - greatest(v_payment.amount_cents - v_payment.refunded_cents - v_lost, 0), 0
+  v_laid_out := least(v_before.amount_cents, greatest(
+    private.unapplied(v_payment) + v_before.amount_cents - private.left_of(v_payment), 0
   ));
   perform private.post(
     'refund_failed:' || v_before.key, v_before.session_id, p_at, v_payment.currency, jsonb_build_object(
       case v_before.status when 'succeeded' then 'stripe' else 'refund_clearing' end, -v_before.amount_cents,
-      'unapplied:' || v_before.payment_id, v_before.amount_cents - v_lost,
-      'platform_revenue', v_lost
+      'unapplied:' || v_before.payment_id, v_before.amount_cents - v_laid_out,
+      'platform_revenue', v_laid_out
     )
   );
   if private.unapplied(v_payment) > 0 then

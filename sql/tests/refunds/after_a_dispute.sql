@@ -2,7 +2,7 @@
 -- the loss is; what his payout does not cover he owes.
 begin;
 
-select plan(20);
+select plan(25);
 
 select tests.stop_clock();
 select tests.nobody_falls_silent();
@@ -20,6 +20,17 @@ begin
   perform tests.arrives('charge.dispute.created', v_dispute);
   return tests.arrives('charge.dispute.closed', v_dispute || '{"status": "lost"}') ->> 'status';
 end
+$$;
+
+create function pg_temp.refund_fails(p_customer text) returns text
+language sql
+as $$
+  select tests.arrives('refund.failed', jsonb_build_object(
+    'id', 're_' || p_customer, 'object', 'refund', 'status', 'failed', 'amount', r.amount_cents, 'currency', 'usd',
+    'payment_intent', tests.pi(p_customer), 'metadata', jsonb_build_object('outbox_key', 'refund:' || r.key)
+  )) ->> 'status'
+  from private.refunds as r
+  where r.payment_id = (tests.payment_of(p_customer)).id
 $$;
 
 -- in the same proportion as the shares
@@ -57,19 +68,29 @@ select tests.dispatch();
 create temporary table before as select tests.cents('platform_revenue') as cents;
 select is(pg_temp.lost('fourth', 500), 'processed', 'MON-08: a part is lost that is on its way back already');
 select is(tests.cents('platform_revenue') - b.cents, -500, 'MON-08: the platform lays it out') from before as b;
-select is(
-  tests.arrives('refund.failed', jsonb_build_object(
-    'id', 're_fourth', 'object', 'refund', 'status', 'failed', 'amount', 1500, 'currency', 'usd',
-    'payment_intent', tests.pi('fourth'), 'metadata', jsonb_build_object('outbox_key', 'refund:' || r.key)
-  )) ->> 'status', 'processed', 'MON-08: the refund fails'
-)
-from private.refunds as r
-where r.payment_id = (tests.payment_of('fourth')).id;
+select is(pg_temp.refund_fails('fourth'), 'processed', 'MON-08: the refund fails');
 select is(tests.cents('platform_revenue') - b.cents, 0, 'MON-08: the platform has it again') from before as b;
 select is(
   private.unapplied(tests.payment_of('fourth')), 1000, 'MON-08: and what the bank did not take is the customer''s'
 );
 select is((tests.payment_of('fourth')).review, 'refund_failed', 'MON-08: which a person decides about');
+
+-- and all of it was lost
+select tests.paid_and_completed('fifth', 'fifth mechanic');
+select tests.session_refund('fifth', 'all of it', 1500);
+select tests.dispatch();
+select pg_temp.lost('fifth', 1500);
+select pg_temp.refund_fails('fifth');
+select is(tests.cents('platform_revenue') - b.cents, 0, 'MON-08: the platform has all again') from before as b;
+select is(private.unapplied(tests.payment_of('fifth')), 0, 'MON-08: nothing is left');
+select is((tests.payment_of('fifth')).review, null, 'MON-20: and nothing to decide about');
+
+-- not sent yet, it goes before the bank takes
+select tests.paid_and_completed('sixth', 'sixth mechanic');
+select tests.session_refund('sixth', 'all of it', 1500);
+select pg_temp.lost('sixth', 500);
+select is(tests.cents('platform_revenue') - b.cents, 0, 'MON-08: the platform lays nothing out') from before as b;
+select is(private.unapplied(tests.payment_of('sixth')), 1000, 'MON-08: the bank takes what was displaced');
 
 select is_empty('select * from public.ledger_invariants()', 'MON-03: every invariant holds');
 
