@@ -193,6 +193,11 @@ def test_before_the_parts_are_known_they_are_not_running(served: Served, tmp_pat
         assert api.health() == {"rest": True, "auth": True, "storage": True}
 
 
+def test_a_connection_is_kept_longer_than_any_client_keeps_it(client: httpx.Client) -> None:
+    """STACK-01: Deno's fetch keeps one for 90 s; ended here meanwhile, its next request is lost"""
+    assert client.get("/nothing").headers["keep-alive"] == "timeout=100"
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_a_function_is_asked_as_hosted_asks_it(
     client: httpx.Client, target: str, method: str

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from rich.console import Console
 
 from support.served import stack_folder
-from taximeter.demo import paid_session
+from taximeter.demo import paid_session, stage
 from taximeter.demo.outside import DELETE_ROOM, VIDEO_KEY, VIDEO_SECRET, Outside
 from taximeter.demo.stage import Cast, Stage
 from taximeter.people import grant_admin, sign_up
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from taximeter.demo.hearing import Message
     from taximeter.demo.paid_session import Played
+    from taximeter.people import Person
 
 pytestmark = pytest.mark.slow
 
@@ -56,13 +57,17 @@ class Scene:
     stack: Stack
     outside: Outside
 
+    def operator(self) -> Person:
+        operator = sign_up(self.stack.url, self.stack.publishable_key, "operator")
+        grant_admin(self.stack.database_url, operator.email)
+        return operator
+
     def play(self) -> tuple[Played, str]:
         """What there is to look at, and what was printed, every run of spaces as one."""
         printed = io.StringIO()
         stage = Stage(Console(file=printed, width=120), self.stack)
-        url, key = self.stack.url, self.stack.publishable_key
-        mechanic, operator = (sign_up(url, key, name) for name in ("mechanic", "operator"))
-        grant_admin(self.stack.database_url, operator.email)
+        mechanic = sign_up(self.stack.url, self.stack.publishable_key, "mechanic")
+        operator = self.operator()
         mechanic.row("apply_as_mechanic", p_specialties=["brakes"])
         operator.row("set_mechanic_status", p_mechanic_id=mechanic.user_id, p_status="approved")
         played = paid_session.play(stage, Cast(mechanic, operator), self.outside)
@@ -186,6 +191,25 @@ def test_the_scene_fails_when_something_differs(change: LiteralString, told: str
         at.rows(change)
         with pytest.raises(StackError, match=told):
             at.play()
+
+
+def test_the_demo_waits_for_what_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MON-19, CLI-01: the job catches what nobody was woken for; else what waits is told"""
+    monkeypatch.setattr(stage, "JOB_SECONDS", 0.2)
+    with scene() as at:
+        operator, waiting = at.operator(), Stage(Console(file=io.StringIO()), at.stack)
+        at.rows("select private.teardown_cron()")
+        at.rows("update private.wake_ups set last_at = clock_timestamp() + interval '1 second'")
+        at.rows("select private.enqueue('crm.track', 'test:1', '{}')")
+        waiting.settle(operator)
+        assert [told.key for told in at.outside.tracked] == ["test:1"]
+
+        monkeypatch.setattr(stage, "SETTLE_SECONDS", 3.0)
+        at.rows("select private.enqueue('email', 'test:2', '{}')")
+        with pytest.raises(StackError, match="1 effects still wait") as caught:
+            waiting.settle(operator)
+    assert "email test:2: pending, attempts 1, due in" in caught.value.hint
+    assert "is not a text" in caught.value.hint
 
 
 def test_the_demo_reaches_nothing_but_itself() -> None:

@@ -4,7 +4,8 @@
 pass in seconds, to show what happens when nobody does anything; `paid_session` shows where the
 money of one goes, and that it stays there however often Stripe tells of it. Everything happens over
 HTTP and websockets, with the official clients and each person's own token. Over the database are
-done only what an operator does there in production, the fast clock, and the looks at the ledger.
+done only what an operator does there in production, the fast clock, what pg_cron would do
+meanwhile, and the looks at the ledger and the outbox.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ import { createServer, STATUS_CODES } from 'node:http';
 import { Refused } from './refused.mjs';
 
 const HOST = '127.0.0.1';
+// Longer than clients keep an idle connection: who ends it first must not be the one who is asked.
+const KEEP_ALIVE_MS = 100_000;
 const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
 function answerOptions(incoming, outgoing) {
@@ -107,7 +109,7 @@ export async function startGateway({ port, parts }) {
     part.upgrade(incoming, socket, head, url, fail);
   }
 
-  const server = createServer((incoming, outgoing) => {
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (incoming, outgoing) => {
     const fail = (error) => refuse(error, incoming, outgoing);
     handle(incoming, outgoing, fail).catch(fail);
   });
