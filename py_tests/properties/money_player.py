@@ -67,7 +67,7 @@ _HELPERS: tuple[LiteralString, ...] = (
         'outbox', (
           select coalesce(jsonb_agg(jsonb_build_object(
             'key', o.key, 'topic', o.topic, 'id', o.id, 'status', o.status, 'payload', o.payload,
-            'attempts', o.attempts
+            'attempts', o.attempts, 'resolved', o.result ->> 'resolved'
           ) order by o.id), '[]')
           from private.outbox o
           where o.topic like 'stripe.%'
