@@ -114,6 +114,8 @@ class Presence:
         else:
             self._appear(now)
             self.by_video_at = None
+            # His own word counts at once, also after the video server's in the same microsecond.
+            self.brought_by_video.discard(now)
 
     def join_by_video(self, now: datetime, occurred_at: datetime) -> None:
         self._appear(now)
