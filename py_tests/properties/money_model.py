@@ -216,7 +216,9 @@ class Money(Model):
         self.effects: dict[str, Effect] = {}
         self.splits: dict[int, Split] = {}
         self.currencies: dict[int, str] = {}
+        # Credit out of a session, less what went into it; and of a payment, by a person.
         self.given: Counter[int] = Counter()
+        self.became_credit: Counter[str] = Counter()
         self.reviews: set[int] = set()
         self.accounts: set[str] = set()
         self.grants: dict[str, tuple[str, int]] = {}
@@ -273,6 +275,7 @@ class Money(Model):
                 raise RefusedError("insufficient_credit")
             lines = {f"customer_credit:{actor}": -price, f"session_hold:{number}": price}
             self.move("usd", lines)
+            self.given[number] -= price
         return row
 
     def request_checkout(self, actor: str, plan: str) -> Answer:
@@ -555,18 +558,22 @@ class Money(Model):
                     s.status = "refunded"
             self.reviews.add(s.number)
         rest -= taken
-        part = min(rest, self.credit(p.customer, p.currency)) if p.applied_to == "credit" else 0
-        lines = {
-            f"unapplied:{p.name}": -first,
-            f"customer_credit:{p.customer}": -part,
-            "platform_revenue": part - rest,
-            "stripe": first + rest,
-        }
-        self.move(p.currency, lines)
+        lines = self._from_credit(p, rest)
+        self.move(p.currency, {**lines, f"unapplied:{p.name}": -first, "stripe": first + rest})
         p.refunded += amount
         if first and first == before:
             p.review = None
             p.applied_to = p.applied_to or "refund"
+
+    def _from_credit(self, p: Payment, amount: int) -> dict[str, int]:
+        """From what the customer got instead and has not spent; the rest from us."""
+        got = amount if p.applied_to == "credit" else self.became_credit[p.name]
+        if p.session is not None and p.applied_to != "credit":
+            got += self.given[p.session]
+        part = max(0, min(amount, got, self.credit(p.customer, p.currency)))
+        if p.session is not None:
+            self.given[p.session] -= part
+        return {f"customer_credit:{p.customer}": -part, "platform_revenue": part - amount}
 
     # disputes
 
@@ -588,19 +595,8 @@ class Money(Model):
         first = min(amount, self.unapplied(p))
         taken = self._lose_session(p, amount - first, accounts) if p.is_used else 0
         rest = amount - first - taken
-        limit = 0
-        if p.applied_to == "credit":
-            limit = rest
-        elif p.session is not None:
-            limit = self.given[p.session]
-        part = min(rest, limit, self.credit(p.customer, p.currency))
-        lines = {
-            f"unapplied:{p.name}": -first,
-            f"customer_credit:{p.customer}": -part,
-            "platform_revenue": part - rest,
-            accounts: first + rest,
-        }
-        self.move(p.currency, lines)
+        lines = self._from_credit(p, rest)
+        self.move(p.currency, {**lines, f"unapplied:{p.name}": -first, accounts: first + rest})
         if first:
             p.review = p.review if self.unapplied(p) else None
             p.applied_to = p.applied_to or "refund"
@@ -1040,6 +1036,8 @@ class Money(Model):
                 self._ask_refund(p, amount, p.session, {f"unapplied:{p.name}": -amount})
         else:
             self._use(p, f"customer_credit:{p.customer}")
+            if p.session is not None:
+                self.became_credit[p.name] += amount
         p.review = None
         if action == "refund":
             p.applied_to = p.applied_to or "refund"
@@ -1088,6 +1086,8 @@ class Money(Model):
             raise RefusedError("refund_exceeds_payment")
         first = min(before, given)
         lines = {f"unapplied:{p.name}": -first, f"customer_credit:{p.customer}": first - given}
+        if p.session is not None:
+            self.given[p.session] -= given - first
         self.payment_refunds[payment, key] = self._ask_refund(p, given, p.session, lines)
         p.applied_to = p.applied_to or "refund"
         if before <= given:
