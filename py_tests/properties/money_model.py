@@ -567,9 +567,10 @@ class Money(Model):
 
     def _from_credit(self, p: Payment, amount: int) -> dict[str, int]:
         """From what the customer got instead and has not spent; the rest from us."""
-        got = amount if p.applied_to == "credit" else self.became_credit[p.name]
-        if p.session is not None and p.applied_to != "credit":
-            got += self.given[p.session]
+        if p.applied_to == "credit":
+            got = amount
+        else:
+            got = self.became_credit[p.name] + (self.given[p.session] if p.session else 0)
         part = max(0, min(amount, got, self.credit(p.customer, p.currency)))
         if p.session is not None:
             self.given[p.session] -= part
@@ -1036,8 +1037,7 @@ class Money(Model):
                 self._ask_refund(p, amount, p.session, {f"unapplied:{p.name}": -amount})
         else:
             self._use(p, f"customer_credit:{p.customer}")
-            if p.session is not None:
-                self.became_credit[p.name] += amount
+            self.became_credit[p.name] += amount
         p.review = None
         if action == "refund":
             p.applied_to = p.applied_to or "refund"

@@ -75,6 +75,20 @@ TOGETHER: tuple[Line, ...] = (
     (0, "customer 1", "join_session", 1, {}),
     (0, "mechanic 1", "join_session", 1, {}),
 )
+VIDEO_SAYS: dict[str, object] = {
+    "who": "mechanic 1",
+    "role": "mechanic",
+    "event": "participant_joined",
+    "event_id": "fact 1",
+    "ago": 0.0,
+}
+BROUGHT_BACK_AND_GONE: tuple[Line, ...] = (
+    (0, "customer 1", "create_session", None, {"plan": "chat10"}),
+    *TOGETHER[1:],
+    (1, "mechanic 1", "leave_session", 1, {}),
+    (90, "system", "record_presence_event", 1, VIDEO_SAYS),
+    (90, "mechanic 1", "leave_session", 1, {}),
+)
 BOOKED: tuple[Line, ...] = (
     (0, "customer 1", "create_session", None, {"plan": "chat10", "scheduled_for": 60}),
     (0, "mechanic 1", "accept_assignment", 1, {}),
@@ -118,6 +132,15 @@ KNOWN: dict[str, tuple[str, tuple[Line, ...]]] = {
             (1, "mechanic 1", "release_assignment", 1, {}),
             (59, "mechanic 1", "release_assignment", 1, {}),
             (60, "mechanic 1", "release_assignment", 1, {}),
+        ),
+    ),
+    "the video server's word is no moment together": ("patient", BROUGHT_BACK_AND_GONE),
+    "an own word in its microsecond is one": (
+        "patient",
+        (
+            *BROUGHT_BACK_AND_GONE,
+            (90, "mechanic 1", "join_session", 1, {}),
+            (90, "customer 1", "leave_session", 1, {}),
         ),
     ),
     "an interruption stands, whoever else falls silent": (

@@ -73,6 +73,22 @@ def take_back_more_than_was_sent(life: MoneyLife) -> None:
     life.work(answers=["done"], after=0.0)
 
 
+def take_back_after_a_transfer_was_refused(life: MoneyLife) -> None:
+    begin(life, ticks=True, opening="paid out")
+    life.refund_at_stripe(of=0, part=None, when="now")
+    life.outside_is_down(of=0, times=12, ambiguous=False)
+    life.close_a_review()
+    life.refund_at_stripe(of=1, part=None, when="now")
+
+
+def give_back_at_stripe_what_became_credit(life: MoneyLife) -> None:
+    begin(life, ticks=False, opening="completed")
+    life.refund(of=0, over=True, key="a", amount=None, who=ADMIN)
+    life.outside_is_down(of=0, times=12, ambiguous=False)
+    life.settle_a_payment(action="to_credit")
+    life.refund_at_stripe(of=0, part=None, when="now")
+
+
 # Scripts that found something, or that chance finds only now and then.
 KNOWN: dict[str, Script] = {
     "a repair is proposed though nobody has written the end down": (
@@ -82,6 +98,8 @@ KNOWN: dict[str, Script] = {
         lose_a_dispute_of_money_that_the_session_never_used
     ),
     "no more of a transfer is asked back than was sent": take_back_more_than_was_sent,
+    "of a refused transfer nothing is asked back": take_back_after_a_transfer_was_refused,
+    "credit in place of a refund is taken back": give_back_at_stripe_what_became_credit,
 }
 
 

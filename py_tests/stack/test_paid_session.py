@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from rich.console import Console
 
 from support.served import stack_folder
-from taximeter.demo import paid_session, stage
+from taximeter.demo import paid_session
 from taximeter.demo.outside import DELETE_ROOM, VIDEO_KEY, VIDEO_SECRET, Outside
 from taximeter.demo.stage import Cast, Stage
 from taximeter.people import grant_admin, sign_up
@@ -195,7 +195,7 @@ def test_the_scene_fails_when_something_differs(change: LiteralString, told: str
 
 def test_the_demo_waits_for_what_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """MON-19, CLI-01: the job catches what nobody was woken for; else what waits is told"""
-    monkeypatch.setattr(stage, "JOB_SECONDS", 0.2)
+    monkeypatch.setattr("taximeter.demo.stage.JOB_SECONDS", 0.2)
     with scene() as at:
         operator, waiting = at.operator(), Stage(Console(file=io.StringIO()), at.stack)
         at.rows("select private.teardown_cron()")
@@ -204,7 +204,7 @@ def test_the_demo_waits_for_what_is_tried_again(monkeypatch: pytest.MonkeyPatch)
         waiting.settle(operator)
         assert [told.key for told in at.outside.tracked] == ["test:1"]
 
-        monkeypatch.setattr(stage, "SETTLE_SECONDS", 3.0)
+        monkeypatch.setattr("taximeter.demo.stage.SETTLE_SECONDS", 3.0)
         at.rows("select private.enqueue('email', 'test:2', '{}')")
         with pytest.raises(StackError, match="1 effects still wait") as caught:
             waiting.settle(operator)

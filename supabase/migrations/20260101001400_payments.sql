@@ -317,8 +317,7 @@ end;
 $$;
 comment on function private.refund_failed(uuid, text, timestamptz, text) is
   'The money did not go back, or came back later: it is unapplied money of its payment, which is left for a person, as '
-  'far as it is still the customer''s. '
-  'Locks: payment (held), refund, outbox.';
+  'far as it is still the customer''s. Locks: payment (held), refund, outbox.';
 revoke all on function private.refund_failed from public, anon, authenticated, service_role;
 
 create function private.lock_refunds(p_payment_id uuid)
